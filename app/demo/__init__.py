@@ -1,0 +1,1 @@
+"""The demo: held-out months of the shipped data, streamed as live sessions to a running server."""
