@@ -1,0 +1,10 @@
+"""The arrays that the engine computes with, by what they hold."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Times = NDArray[np.int64]  # epoch seconds
+Flags = NDArray[np.bool_]

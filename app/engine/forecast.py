@@ -1,0 +1,78 @@
+"""What a client wants to know of the future, and the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from app.engine.arrays import Floats
+from app.engine.inputs import fit_future
+from app.errors import InvalidRequest
+from model.contract import Bundle
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A forecast of `horizon` steps at quantile `levels`, by default all that the model has, given what is known ahead."""
+
+    horizon: int | None = None
+    levels: tuple[float, ...] | None = None
+    future: Mapping[str, Floats] = field(default_factory=dict)
+
+    def under(self, bundle: Bundle) -> Selection:
+        """The wish as this model can fulfil it; raises InvalidRequest when it cannot."""
+        horizon = bundle.horizon if self.horizon is None else self.horizon
+        if not 1 <= horizon <= bundle.horizon:
+            raise InvalidRequest(f"horizon is {horizon}; model {bundle.name!r} forecasts 1 to {bundle.horizon} steps")
+        levels = bundle.quantiles if self.levels is None else self.levels
+        _check_levels(levels, bundle)
+        return Selection(bundle, horizon, levels, fit_future(bundle, self.future))
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Quantiles `values` (H, C, levels) of the steps from time `start` on, one every `frequency` seconds."""
+
+    start: int
+    frequency: int
+    levels: tuple[float, ...]
+    values: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which part of a model's quantiles (H, C, Q) is wanted. `future` (H, K') is what the model needs to know for it."""
+
+    bundle: Bundle
+    horizon: int
+    levels: tuple[float, ...]
+    future: Floats
+
+    def forecast(self, quantiles: Floats, origin: int) -> Forecast:
+        """The forecast after the observation at time `origin`. A level between two trained ones is interpolated linearly.
+
+        Raises InvalidRequest when the model's numbers are not finite.
+        """
+        if not np.isfinite(quantiles).all():
+            raise InvalidRequest("the model has no finite forecast after these values; send values of a usual size")
+        trained = self.bundle.quantiles
+        place = np.interp(self.levels, trained, np.arange(len(trained)))
+        low = place.astype(np.intp)
+        high, weight = np.minimum(low + 1, len(trained) - 1), (place - low).astype(np.float32)
+        wanted = quantiles[: self.horizon]
+        values = wanted[..., low] * (1 - weight) + wanted[..., high] * weight
+        frequency = self.bundle.frequency
+        return Forecast(origin + frequency, frequency, self.levels, values)
+
+
+def _check_levels(levels: tuple[float, ...], bundle: Bundle) -> None:
+    lowest, highest = bundle.quantiles[0], bundle.quantiles[-1]
+    outside = next((level for level in levels if not lowest <= level <= highest), None)
+    if outside is not None:
+        raise InvalidRequest(
+            f"quantile level {outside:g} is outside what model {bundle.name!r} was trained for, {lowest:g} to {highest:g}"
+        )
+    if not levels or len(set(levels)) < len(levels):
+        raise InvalidRequest("quantile levels must be given once each, at least one")

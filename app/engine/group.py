@@ -1,0 +1,85 @@
+"""The unit of work: rows, from one to thousands, that take the same number of steps under one model."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from app.engine.arrays import Floats, Times
+from app.engine.runtime import Model
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """N rows with T observations each, T ≥ 0, on their way from a state to the next.
+
+    `values` (N, T, C), `time` (N, T) and `covariates` (N, T, K) go in; `state` (N, S) moves on as steps are `done`.
+    A forecast follows at `origin` (N,), the time of the last observation, where `future` (N, H, K') is given.
+    """
+
+    model: Model
+    values: Floats
+    time: Times
+    covariates: Floats
+    state: Floats
+    origin: Times
+    future: Floats | None = None
+    done: int = 0
+    quantiles: Floats | None = None
+
+    @property
+    def rows(self) -> int:
+        return len(self.values)
+
+    @property
+    def steps(self) -> int:
+        return int(self.time.shape[1])
+
+    @property
+    def remaining(self) -> int:
+        return self.steps - self.done
+
+
+def encode(groups: Sequence[Group], steps: int, rows_at_once: int) -> None:
+    """Move groups of one model on by the same number of steps, as one batch. When it fails, no group has moved."""
+    now = [slice(group.done, group.done + steps) for group in groups]
+    model = groups[0].model
+    states = _in_slices(
+        rows_at_once,
+        model.encode,
+        np.concatenate([group.values[:, part] for group, part in zip(groups, now, strict=True)]),
+        np.concatenate([group.time[:, part] for group, part in zip(groups, now, strict=True)]),
+        np.concatenate([group.covariates[:, part] for group, part in zip(groups, now, strict=True)]),
+        np.concatenate([group.state for group in groups]),
+    )
+    for group, state in zip(groups, _divide(groups, states), strict=True):
+        group.state = state
+        group.done += steps
+
+
+def decode(groups: Sequence[Group], rows_at_once: int) -> None:
+    """Give groups of one model, each with `future`, their quantiles (N, H, C, Q), as one batch."""
+    quantiles = _in_slices(
+        rows_at_once,
+        groups[0].model.decode,
+        np.concatenate([group.state for group in groups]),
+        np.concatenate([group.origin for group in groups]),
+        np.concatenate([group.future for group in groups if group.future is not None]),
+    )
+    for group, part in zip(groups, _divide(groups, quantiles), strict=True):
+        group.quantiles = part
+
+
+def _in_slices(rows_at_once: int, function: Callable[..., Floats], *arrays: Floats | Times) -> Floats:
+    starts = range(0, len(arrays[0]), rows_at_once)
+    parts = [function(*(array[start : start + rows_at_once] for array in arrays)) for start in starts]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _divide(groups: Sequence[Group], batch: Floats) -> list[Floats]:
+    """Each group's own rows. They are copied, because a view of one row would keep the whole batch in memory."""
+    ends = itertools.accumulate(group.rows for group in groups)
+    return [batch[end - group.rows : end].copy() for group, end in zip(groups, ends, strict=True)]

@@ -1,0 +1,35 @@
+"""Times on the wire: RFC 3339 or whole epoch seconds in, RFC 3339 in UTC out."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from app.errors import InvalidRequest
+
+EARLIEST, LATEST = -62_135_596_800, 221_845_392_000  # the years 1 to 9000: forecasts reach beyond the last observation
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.0+)?([Zz]|[+-]\d\d:\d\d)")
+
+
+def parse_time(value: int | str) -> int:
+    """Epoch seconds; raises InvalidRequest for what is no time, has no offset or a fraction of a second."""
+    seconds = _parse_text(value) if isinstance(value, str) else value
+    if not EARLIEST <= seconds < LATEST:
+        raise InvalidRequest(f"the time {str(value)[:40]} is outside the years 1 to 8999")
+    return seconds
+
+
+def format_time(seconds: float) -> str:
+    """RFC 3339 in UTC, in whole seconds."""
+    return f"{datetime.fromtimestamp(int(seconds), UTC):%Y-%m-%dT%H:%M:%S}Z".rjust(20, "0")
+
+
+def _parse_text(text: str) -> int:
+    try:
+        if RFC_3339.fullmatch(text):
+            return int(datetime.fromisoformat(text.upper()).timestamp())
+    except (ValueError, OverflowError):
+        pass
+    raise InvalidRequest(
+        f"{text[:40]!r} is not a time; give RFC 3339 in whole seconds with an offset, such as 2026-01-31T12:00:00Z, or epoch seconds"
+    )
