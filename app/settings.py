@@ -1,0 +1,65 @@
+"""How this process is set up: one frozen object, read once from the environment and the command line, and passed down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, DirectoryPath, Field, ValidationError
+
+from app.engine.graphs import Provider
+from app.engine.runtime import StepGraph
+
+PREFIX = "TIDEGATE_"
+Count = Annotated[int, Field(ge=1)]
+
+
+class SettingsError(ValueError):
+    """A setting is malformed; the text names it, its value and what is expected."""
+
+
+class Settings(BaseModel):
+    """Every setting, with its default. `docs/configuration.md` explains each."""
+
+    # The default directory must exist too, so defaults are checked like everything else.
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    models_dir: Annotated[DirectoryPath, Field(description="directory of bundles, <name>/<version>/")] = Path("models")
+    host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="port to listen on; 0 takes a free one")] = 8000
+    provider: Annotated[Provider, Field(description="execution provider; auto takes CUDA where it is")] = "auto"
+    step_graph: Annotated[StepGraph, Field(description="graph for single steps; auto measures at start")] = "auto"
+    max_body_bytes: Annotated[Count, Field(description="largest request body")] = 8 * 2**20
+    max_sessions: Annotated[Count, Field(description="sessions that may exist")] = 1_000_000
+    max_resident: Annotated[Count, Field(description="sessions kept in memory ready to step")] = 100_000
+    gap_limit: Annotated[int, Field(ge=0, description="steps filled as missing at once, where on_gap is missing")] = (
+        1000
+    )
+    queue_limit: Annotated[Count, Field(description="requests that may wait for the engine")] = 10_000
+    tick_rows: Annotated[Count, Field(description="sessions computed as one batch")] = 256
+    chunk_steps: Annotated[Count, Field(description="steps of a long sequence computed in one tick")] = 128
+    tick_steps: Annotated[Count, Field(description="observations of all long sequences in one tick")] = 4096
+    ws_frame_bytes: Annotated[Count, Field(description="largest WebSocket frame")] = 2**20
+    ws_window: Annotated[Count, Field(description="requests of one socket that may be unanswered")] = 256
+    ws_send_seconds: Annotated[float, Field(gt=0, description="how long a socket's reader may block")] = 10.0
+    grace_seconds: Annotated[float, Field(gt=0, description="how long a shutdown waits for those being served")] = 10.0
+    log_format: Annotated[Literal["text", "json"], Field(description="one line of text or of JSON each")] = "text"
+
+    @classmethod
+    def read(cls, environ: Mapping[str, str], options: Mapping[str, str]) -> Self:
+        """Settings from `TIDEGATE_*` variables and command-line options, which win; raises SettingsError."""
+        variables = {name: f"{PREFIX}{name.upper()}" for name in cls.model_fields}
+        given = {name: environ[variable] for name, variable in variables.items() if variable in environ}
+        try:
+            return cls.model_validate(given | dict(options))
+        except ValidationError as error:
+            raise SettingsError(_complaint(error, options)) from None
+
+
+def _complaint(error: ValidationError, options: Mapping[str, str]) -> str:
+    first = error.errors(include_url=False)[0]
+    name = str(first["loc"][0])
+    source = f"--{name.replace('_', '-')}" if name in options else f"{PREFIX}{name.upper()}"
+    message = first["msg"][0].lower() + first["msg"][1:]
+    return f"{source} is {first['input']!r}: {message}"
