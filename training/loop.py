@@ -1,0 +1,220 @@
+"""Fitting a forecaster: the loop yields what happened, and its caller decides what to show, keep and stop."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model import features
+from model.architecture import Architecture
+from model.forecaster import Forecaster
+from training.config import FitConfig
+from training.dataset import Panel, Split
+from training.seasons import default_seasons
+from training.windows import Session, Windows, pinball, run
+
+WARM_UP = 50
+FINAL_RATE = 0.03
+CLIP = 1.0
+WEIGHT_DECAY = 0.01
+AVERAGING = 0.997  # of weights, exponentially, once there are enough of them
+STRIDE = 8  # steps between forecast origins in a window
+VALIDATE_EVERY = 100
+VALIDATION_WINDOWS = 64
+COLD_EVERY = 8  # every so many batches are sessions from their very start
+COLD_ORIGINS = 16
+HIDDEN_SHARE = 0.25  # of windows, drawn from series with values hidden
+POINTS_HIDDEN, BLOCKS_HIDDEN = 0.05, 0.10
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a fit stands after an optimiser step; `validation` is there only when it was just measured."""
+
+    step: int
+    steps: int
+    loss: float
+    validation: float | None
+    best: float
+    learning_rate: float
+
+
+class Fit:
+    """One training run, resumable at any step. Iterating goes on from where it is, to the last step or an early stop."""
+
+    def __init__(self, panel: Panel, split: Split, config: FitConfig) -> None:
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.random = torch.Generator().manual_seed(config.seed)
+        self.forecaster = Forecaster(design(panel, split, config))
+        _standardise_covariates(self.forecaster, panel, split)
+        self.averaged = copy.deepcopy(self.forecaster).eval().requires_grad_(requires_grad=False)
+        self.best_weights = copy.deepcopy(self.averaged.state_dict())
+        self.optimiser = torch.optim.AdamW(
+            self.forecaster.parameters(), lr=config.learning_rate, weight_decay=WEIGHT_DECAY
+        )
+        self.levels = torch.tensor(config.quantiles)
+        self.step, self.best_loss, self.stale = 0, math.inf, 0
+        self.burn_in = min(config.burn_in, config.window // 2)
+        hidden = np.random.default_rng(config.seed)
+        self.warm = Windows(self.forecaster, warm_sessions(panel, split, self.burn_in, hidden), config.window)
+        self.cold = Windows(self.forecaster, cold_sessions(panel, split, config.window, hidden), config.window)
+        self.held_out = Windows(self.forecaster, validation_sessions(panel, split, config.window), config.window)
+
+    def __iter__(self) -> Iterator[Progress]:
+        while self.step < self.config.steps and self.stale <= self.config.patience:
+            rate = self._set_learning_rate()
+            loss = self._learn()
+            self.step += 1
+            due = self.step % VALIDATE_EVERY == 0 or self.step == self.config.steps
+            validation = self._validate() if due else None
+            yield Progress(self.step, self.config.steps, loss, validation, self.best_loss, rate)
+
+    def best(self) -> Forecaster:
+        """The averaged weights that did best on the validation part."""
+        forecaster = copy.deepcopy(self.averaged)
+        forecaster.load_state_dict(self.best_weights)
+        return forecaster
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Everything that `restore` needs to go on as if nothing had happened."""
+        return {
+            "forecaster": self.forecaster.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "best_weights": self.best_weights,
+            "optimiser": self.optimiser.state_dict(),
+            "random": self.random.get_state(),
+            "progress": (self.step, self.best_loss, self.stale),
+        }
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        self.forecaster.load_state_dict(checkpoint["forecaster"])
+        self.averaged.load_state_dict(checkpoint["averaged"])
+        self.best_weights = checkpoint["best_weights"]
+        self.optimiser.load_state_dict(checkpoint["optimiser"])
+        self.random.set_state(checkpoint["random"])
+        self.step, self.best_loss, self.stale = checkpoint["progress"]
+
+    def _learn(self) -> float:
+        if self.step % COLD_EVERY == COLD_EVERY - 1:
+            windows, origins = self.cold, early_origins(self.config.window)
+        else:
+            offset = int(torch.randint(STRIDE, (1,), generator=self.random))
+            windows, origins = self.warm, torch.arange(self.burn_in + offset, self.config.window, STRIDE)
+        batch = windows.batch(windows.draw(self.config.batch, self.random), origins)
+        loss = pinball(run(self.forecaster, batch), batch, self.levels)
+        self.optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.forecaster.parameters(), CLIP)
+        self.optimiser.step()
+        share = 1 - min(AVERAGING, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(list(self.averaged.parameters()), list(self.forecaster.parameters()), share)
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def _validate(self) -> float:
+        starts = self.held_out.starts
+        chosen = starts[torch.linspace(0, len(starts) - 1, min(VALIDATION_WINDOWS, len(starts))).long()]
+        origins = torch.arange(self.burn_in, self.config.window, STRIDE)
+        batch = self.held_out.batch(chosen, origins)
+        loss = float(pinball(run(self.averaged, batch), batch, self.levels))
+        self.stale = 0 if loss < self.best_loss else self.stale + 1
+        if loss < self.best_loss:
+            self.best_loss, self.best_weights = loss, copy.deepcopy(self.averaged.state_dict())
+        return loss
+
+    def _set_learning_rate(self) -> float:
+        """Linear warm-up, then a cosine down to a few per cent."""
+        done = self.step / self.config.steps
+        cosine = FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * done)) / 2
+        rate = self.config.learning_rate * min(1.0, (self.step + 1) / WARM_UP) * cosine
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        return float(rate)
+
+
+def design(panel: Panel, split: Split, config: FitConfig) -> Architecture:
+    """The architecture that a panel and a configuration ask for."""
+    train = [series.values[:stop] for series, stop in zip(panel.series, split.validate_from, strict=True)]
+    longest = max(len(values) for values in train)
+    seasons = config.seasons if config.seasons is not None else default_seasons(panel.frequency, longest)
+    return Architecture(
+        frequency=panel.frequency,
+        horizon=config.horizon,
+        quantiles=tuple(config.quantiles),
+        channels=panel.channels,
+        covariates=panel.covariates,
+        seasons=tuple(seasons),
+        cycles=features.usable_cycles(panel.frequency, longest * panel.frequency),
+        signed=any((values < 0).any() for values in train),
+        cell=config.cell,
+        layers=config.layers,
+        units=config.units,
+    )
+
+
+def warm_sessions(panel: Panel, split: Split, burn_in: int, random: np.random.Generator) -> list[Session]:
+    """Every series from its start to its validation part, as it is and once more with values hidden."""
+    sessions = []
+    for series, stop in zip(panel.series, split.validate_from, strict=True):
+        values = series.values[:stop]
+        starts = range(max(1, stop - burn_in))
+        for seen, share in ((values, 1 - HIDDEN_SHARE), (hide(values, random), HIDDEN_SHARE)):
+            sessions.append(Session(series, 0, seen, (0, stop), starts, share * stop))
+    return sessions
+
+
+def cold_sessions(panel: Panel, split: Split, length: int, random: np.random.Generator) -> list[Session]:
+    """Sessions that start anywhere in the series' training parts, so that beginnings are learned too."""
+    lengths = np.array(split.validate_from, np.float64)
+    sessions = []
+    for i in random.choice(len(lengths), 256, p=lengths / lengths.sum()):
+        stop = split.validate_from[i]
+        first = int(random.integers(0, max(1, stop - length // 2)))
+        seen = panel.series[i].values[first : min(stop, first + length)]
+        last = min(len(panel.series[i].values), stop) - first
+        sessions.append(Session(panel.series[i], first, seen, (0, last), range(1)))
+    return sessions
+
+
+def validation_sessions(panel: Panel, split: Split, length: int) -> list[Session]:
+    """Every series from its start to its test part, judged on its validation part."""
+    sessions = []
+    for series, begin, stop in zip(panel.series, split.validate_from, split.test_from, strict=True):
+        starts = range(max(0, begin - length), max(1, stop - length))
+        sessions.append(Session(series, 0, series.values[:stop], (begin, stop), starts))
+    return sessions
+
+
+def hide(values: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
+    """Values with single points and day-long blocks missing, as live series have them."""
+    seen = values.copy()
+    seen[random.random(len(seen)) < POINTS_HIDDEN] = np.nan
+    block = 24
+    for start in np.flatnonzero(random.random(len(seen)) < BLOCKS_HIDDEN / block):
+        seen[start : start + int(random.integers(2, 2 * block))] = np.nan
+    return seen
+
+
+def early_origins(length: int) -> Tensor:
+    """Steps of a window, dense at its beginning."""
+    steps = sorted({round(length ** (i / (COLD_ORIGINS - 1))) for i in range(COLD_ORIGINS)})
+    return torch.tensor(steps) - 1
+
+
+def _standardise_covariates(forecaster: Forecaster, panel: Panel, split: Split) -> None:
+    """Give the forecaster the mean and spread that the covariates have in training."""
+    if not panel.covariates:
+        return
+    train = np.concatenate([s.covariates[:stop] for s, stop in zip(panel.series, split.validate_from, strict=True)])
+    spread = np.nanstd(train, axis=0)
+    forecaster.covariate_mean.copy_(torch.from_numpy(np.nanmean(train, axis=0)))
+    forecaster.covariate_spread.copy_(torch.from_numpy(np.where(spread > 0, spread, 1.0)))
