@@ -16,10 +16,8 @@ from app.engine.registry import Models
 from app.engine.runtime import Model
 from app.engine.session import Ending, Key, Session
 from app.errors import ModelMismatch, SessionGone, SessionNotFound, StoreUnavailable
-from app.stores.base import Record, Store, StoreError
+from app.stores.base import Place, Record, Store, StoreError, Table
 from app.times import format_time
-
-LIVE, GONE = b"s", b"g"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ class Sessions:
         self._max_resident = max_resident
         self._residents: OrderedDict[Key, Resident] = OrderedDict()  # least recently used first
         self._arenas: dict[tuple[str, str], Arena] = {}
-        self.total = store.count(LIVE)
+        self.total = store.count(Table.LIVE)
 
     @property
     def resident(self) -> int:
@@ -73,7 +71,7 @@ class Sessions:
             self._residents.move_to_end(key)
             return self._residents[key].session
         with _reading():
-            record = self._store.get(_stored(LIVE, key))
+            record = self._store.get(_stored(Table.LIVE, key))
             if record is None:
                 raise self._absence(key)
         session = Session.unpack(record.header)
@@ -84,7 +82,7 @@ class Sessions:
 
     def exists(self, key: Key) -> bool:
         with _reading():
-            return key in self._residents or self._store.get(_stored(LIVE, key)) is not None
+            return key in self._residents or self._store.get(_stored(Table.LIVE, key)) is not None
 
     def gather(self, key: Key) -> tuple[Session, Model, Floats]:
         """A session, its model and its state (S,). Raises ModelNotFound and ModelMismatch beside what `find` raises."""
@@ -101,9 +99,13 @@ class Sessions:
     def page(self, tenant: str, prefix: str, after: str, limit: int) -> list[tuple[str, Session]]:
         """At most `limit` sessions whose ids start with `prefix` and follow `after`, in the order of their ids."""
         with _reading():
-            start, skip = _stored(LIVE, Key(tenant, prefix)), _stored(LIVE, Key(tenant, after))
-            found = self._store.scan(start, skip if after else b"", limit)
-        return [(key.rpartition(b"\0")[2].decode(), Session.unpack(record.header)) for key, record in found]
+            start, skip = _bytes(Key(tenant, prefix)), _bytes(Key(tenant, after))
+            found = self._store.scan(Table.LIVE, start, skip if after else b"", limit)
+        return [
+            (key.rpartition(b"\0")[2].decode(), Session.unpack(record.header))
+            for key, record in found
+            if record is not None
+        ]
 
     def commit(self, moved: Sequence[Moved], ended: Sequence[Ended]) -> None:
         """Keep all of it in one transaction, and only then take it over; raises StoreUnavailable, and nothing changed."""
@@ -151,7 +153,7 @@ class Sessions:
         return served is not None and served.model.bundle.state_size == len(state)
 
     def _absence(self, key: Key) -> SessionNotFound | SessionGone:
-        record = self._store.get(_stored(GONE, key))
+        record = self._store.get(_stored(Table.GONE, key))
         if record is None:
             return SessionNotFound(f"there is no session {key.id!r}; open it first")
         ending = Ending.unpack(record.header)
@@ -159,22 +161,26 @@ class Sessions:
         return SessionGone(f"session {key.id!r} was {ending.reason} at {at}; open it anew", reason=ending.reason, at=at)
 
 
-def _transaction(moved: Sequence[Moved], ended: Sequence[Ended]) -> tuple[dict[bytes, Record], list[bytes]]:
-    puts: dict[bytes, Record] = {}
-    deletes: list[bytes] = []
+def _transaction(moved: Sequence[Moved], ended: Sequence[Ended]) -> tuple[dict[Place, Record], list[Place]]:
+    puts: dict[Place, Record] = {}
+    deletes: list[Place] = []
     for move in moved:
         for key, session, state in zip(move.keys, move.sessions, move.states, strict=True):
-            puts[_stored(LIVE, key)] = Record(session.pack(), state.tobytes())
+            puts[_stored(Table.LIVE, key)] = Record(session.pack(), state.tobytes())
             if move.created:
-                deletes.append(_stored(GONE, key))
+                deletes.append(_stored(Table.GONE, key))
     for end in ended:
-        puts[_stored(GONE, end.key)] = Record(end.ending.pack())
-        deletes.append(_stored(LIVE, end.key))
+        puts[_stored(Table.GONE, end.key)] = Record(end.ending.pack())
+        deletes.append(_stored(Table.LIVE, end.key))
     return puts, deletes
 
 
-def _stored(kind: bytes, key: Key) -> bytes:
-    return b"\0".join((kind + key.tenant.encode(), key.id.encode()))
+def _stored(table: Table, key: Key) -> Place:
+    return Place(table, _bytes(key))
+
+
+def _bytes(key: Key) -> bytes:
+    return f"{key.tenant}\0{key.id}".encode()
 
 
 @contextmanager

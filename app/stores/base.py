@@ -1,4 +1,4 @@
-"""Where sessions outlive a tick: an ordered map of keys to records, changed in transactions."""
+"""Where sessions outlive a tick: ordered tables of records, changed in transactions."""
 
 from __future__ import annotations
 
@@ -6,24 +6,45 @@ import struct
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 VERSION = 1
 _PREFIX = struct.Struct("<BII")  # version, CRC-32 of all that follows it, length of the header
 
+Durability = Literal["sync", "interval", "none"]
+
 
 class StoreError(Exception):
-    """The store cannot read or keep records now; nothing of the transaction was kept."""
+    """The store cannot read or keep records now, and may again later; nothing of the transaction was kept."""
+
+
+class StoreFailure(Exception):  # noqa: N818 - a failure of the machine, not of a call
+    """What the store has promised may not be true any more. The process must end and start again from what is on disk."""
 
 
 class CorruptRecord(StoreError):  # noqa: N818 - the name says what was found
     """A record is not what was written."""
 
 
+class Table(StrEnum):
+    """The tables of a store."""
+
+    LIVE = "live"
+    GONE = "gone"
+
+
+class Place(NamedTuple):
+    """Where a record is kept: keys are ordered within their table."""
+
+    table: Table
+    key: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is kept under one key: a header that its owner packs and unpacks, and raw state bytes."""
+    """What is kept in one place: a header that its owner packs and unpacks, and raw state bytes."""
 
     header: bytes
     state: bytes = b""
@@ -48,28 +69,65 @@ class Record:
         return cls(header=data[_PREFIX.size : end], state=data[end:])
 
 
+Puts = Mapping[Place, Record]
+Found = tuple[bytes, Record | None]
+
+
 class Store(Protocol):
-    """An ordered map of keys to records. One thread uses it; every method may raise StoreError."""
+    """Tables of records. One thread uses it; every method may raise StoreError and StoreFailure.
 
-    durability: str
+    What `commit` has returned from is as durable as `durability` says; see docs/durability.md.
+    """
 
-    def commit(self, puts: Mapping[bytes, Record], deletes: Iterable[bytes]) -> None:
-        """Remove and write records as one transaction: all of it is kept, or none."""
+    @property
+    def durability(self) -> Durability: ...
 
-    def get(self, key: bytes) -> Record | None:
-        """The record under a key, or None."""
+    def commit(self, puts: Puts, deletes: Iterable[Place]) -> None:
+        """Remove and then write records as one transaction: all of it is kept, or none."""
 
-    def scan(self, prefix: bytes, after: bytes, limit: int) -> list[tuple[bytes, Record]]:
-        """At most `limit` records whose keys start with `prefix` and follow `after`, in the order of their keys."""
+    def get(self, place: Place) -> Record | None:
+        """The record in a place, or None; raises CorruptRecord when it is damaged."""
 
-    def count(self, prefix: bytes) -> int:
-        """How many keys start with a prefix."""
+    def scan(self, table: Table, prefix: bytes, after: bytes, limit: int) -> list[Found]:
+        """At most `limit` keys that start with `prefix` and follow `after`, in order, with their records: None if damaged."""
+
+    def count(self, table: Table) -> int:
+        """How many records a table has, without looking at them."""
 
     def close(self) -> None:
-        """Let go of what the store holds; using it afterwards is an error."""
+        """Keep what is not kept yet and let go of it all; using the store afterwards is an error."""
 
     def __enter__(self) -> Self: ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+class Closing:
+    """Closes a store at the end of a `with` block."""
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def decode_or_none(data: bytes) -> Record | None:
+    """A record, None when it is damaged."""
+    try:
+        return Record.decode(data)
+    except CorruptRecord:
+        return None
+
+
+def prefix_end(prefix: bytes) -> bytes | None:
+    """The least key above all keys that start with a prefix, None where there is none."""
+    head = prefix.rstrip(b"\xff")
+    return head[:-1] + bytes([head[-1] + 1]) if head else None

@@ -2,68 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import islice
-from types import TracebackType
-from typing import Self
 
 from sortedcontainers import SortedDict  # type: ignore[import-untyped]  # the package has no type information
 
-from app.stores.base import Record, StoreError
+from app.stores.base import (
+    Closing,
+    Durability,
+    Found,
+    Place,
+    Puts,
+    Record,
+    StoreError,
+    Table,
+    decode_or_none,
+    prefix_end,
+)
 
 
-class MemoryStore:
-    """A sorted map in memory; durability `none`."""
+class MemoryStore(Closing):
+    """Sorted maps in memory."""
 
-    durability = "none"
+    durability: Durability = "none"
 
     def __init__(self) -> None:
-        self._records: SortedDict[bytes, bytes] | None = SortedDict()
+        self._tables: dict[Table, SortedDict[bytes, bytes]] = {table: SortedDict() for table in Table}
 
-    def commit(self, puts: Mapping[bytes, Record], deletes: Iterable[bytes]) -> None:
-        """Remove and write records as one transaction."""
-        records = self._open()
-        encoded = {key: record.encode() for key, record in puts.items()}
-        for key in deletes:
-            records.pop(key, None)
-        records.update(encoded)
+    def commit(self, puts: Puts, deletes: Iterable[Place]) -> None:
+        """Remove and then write records as one transaction."""
+        encoded = [(self._table(place.table), place.key, record.encode()) for place, record in puts.items()]
+        for table, key in deletes:
+            self._table(table).pop(key, None)
+        for records, key, data in encoded:
+            records[key] = data
 
-    def get(self, key: bytes) -> Record | None:
-        """The record under a key, or None."""
-        data = self._open().get(key)
+    def get(self, place: Place) -> Record | None:
+        """The record in a place, or None; raises CorruptRecord when it is damaged."""
+        data = self._table(place.table).get(place.key)
         return None if data is None else Record.decode(data)
 
-    def scan(self, prefix: bytes, after: bytes, limit: int) -> list[tuple[bytes, Record]]:
-        """At most `limit` records whose keys start with `prefix` and follow `after`, in order."""
-        records = self._open()
+    def scan(self, table: Table, prefix: bytes, after: bytes, limit: int) -> list[Found]:
+        """At most `limit` keys that start with `prefix` and follow `after`, in order, with their records: None if damaged."""
+        records = self._table(table)
         start = max(prefix, after)
-        keys = records.irange(start, prefix_end(prefix), inclusive=(start != after, False))
-        return [(key, Record.decode(records[key])) for key in islice(keys, limit)]
+        keys = records.irange(start, prefix_end(prefix), inclusive=(start != after or not after, False))
+        return [(key, decode_or_none(records[key])) for key in islice(keys, limit)]
 
-    def count(self, prefix: bytes) -> int:
-        """How many keys start with a prefix."""
-        records = self._open()
-        return int(records.bisect_left(prefix_end(prefix)) - records.bisect_left(prefix))
+    def count(self, table: Table) -> int:
+        """How many records a table has."""
+        return len(self._table(table))
 
     def close(self) -> None:
         """Forget everything."""
-        self._records = None
+        self._tables = {}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _open(self) -> SortedDict[bytes, bytes]:
-        if self._records is None:
+    def _table(self, table: Table) -> SortedDict[bytes, bytes]:
+        if table not in self._tables:
             raise StoreError("the store is closed")
-        return self._records
-
-
-def prefix_end(prefix: bytes) -> bytes:
-    """The least key above all keys that start with a prefix; the prefix holds a byte below 255."""
-    head = prefix.rstrip(b"\xff")
-    return head[:-1] + bytes([head[-1] + 1])
+        return self._tables[table]

@@ -2,65 +2,114 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import threading
+from contextlib import contextmanager
+
 import pytest
 
-from app.stores.base import CorruptRecord, Record, StoreError
-from app.stores.memory import MemoryStore
+from app.stores import unsynced
+from app.stores.base import CorruptRecord, Place, Record, StoreError, StoreFailure, Table
+from app.stores.directory import DataDirectory
+from app.stores.interval import IntervalStore
+from app.stores.lmdb import FILE, LmdbStore
+from app.stores.opening import open_store
 
-STORES = {"memory": MemoryStore}
+DURABILITIES = ("sync", "interval", "none")
+KINDS = ("memory", *DURABILITIES)
+MOST_BYTES = 2**26
+MISSING = (1).to_bytes(8)
 
 
-@pytest.fixture(params=STORES)
-def store(request):
-    with STORES[request.param]() as store:
+@contextmanager
+def opened(kind, path):
+    """A store of a kind; one that waits writes only when it is told or closed."""
+    durability = "none" if kind == "memory" else kind
+    store = "memory" if kind == "memory" else "lmdb"
+    with open_store(store, path, durability, interval_seconds=3600, most_bytes=MOST_BYTES) as made:
+        yield made
+
+
+@pytest.fixture(params=KINDS)
+def store(request, tmp_path):
+    with opened(request.param, tmp_path) as store:
         yield store
 
 
-def record(text: str) -> Record:
-    return Record(text.encode(), b"\x00\x01" * 3)
+@pytest.fixture(params=DURABILITIES)
+def durability(request):
+    return request.param
+
+
+def live(key: str) -> Place:
+    return Place(Table.LIVE, key.encode())
+
+
+def record(text: str, size: int = 2000) -> Record:
+    return Record(text.encode(), bytes(range(250)) * (size // 250))
+
+
+def keys(found):
+    return [key.decode() for key, _ in found]
 
 
 def test_a_record_comes_back_as_it_was_kept(store):
-    store.commit({b"a": record("one")}, [])
-    assert store.get(b"a") == record("one")
-    assert store.get(b"b") is None
+    store.commit({live("a"): record("one"), Place(Table.GONE, b"a"): Record(b"ending")}, [])
+    assert store.get(live("a")) == record("one")
+    assert store.get(Place(Table.GONE, b"a")) == Record(b"ending")
+    assert store.get(live("b")) is None
+
+
+@pytest.mark.parametrize("size", [250, 750, 1000, 2000, 5000, 100_000])
+def test_records_of_any_size_change_and_change_their_size(store, size):
+    for text, change in (("one", 0), ("two", 0), ("three", 3000), ("four", -250)):
+        store.commit({live("a"): record(text, size + change), live(text): record(text, size)}, [])
+        assert store.get(live("a")) == record(text, size + change)
+    assert store.get(live("one")) == record("one", size)
 
 
 def test_one_commit_writes_and_removes(store):
-    store.commit({b"a": record("one"), b"b": record("two")}, [])
-    store.commit({b"a": record("three"), b"c": record("four")}, [b"b", b"never"])
-    assert [store.get(key) for key in (b"a", b"b", b"c")] == [record("three"), None, record("four")]
+    store.commit({live("a"): record("one"), live("b"): record("two")}, [])
+    store.commit({live("a"): record("three"), live("c"): record("four")}, [live("b"), live("never")])
+    assert [store.get(live(key)) for key in "abc"] == [record("three"), None, record("four")]
+    store.commit({live("c"): record("five")}, [live("c")])
+    assert store.get(live("c")) == record("five")
 
 
-def test_a_commit_that_fails_keeps_nothing_of_itself(store):
-    store.commit({b"a": record("one")}, [])
-    with pytest.raises(Exception, match="has no attribute"):
-        store.commit({b"b": record("two"), b"c": object()}, [b"a"])
-    assert store.get(b"a") == record("one")
-    assert store.get(b"b") is None
+def test_a_commit_that_fails_keeps_nothing_of_itself(tmp_path):
+    for kind in ("memory", "sync", "none"):
+        with opened(kind, tmp_path / kind) as store:
+            store.commit({live("a"): record("one")}, [])
+            with pytest.raises(AttributeError):
+                store.commit({live("b"): record("two"), live("c"): object()}, [live("a")])
+            assert store.get(live("a")) == record("one")
+            assert store.get(live("b")) is None
 
 
 def test_a_scan_gives_keys_with_a_prefix_after_another_in_order(store):
-    keys = [b"a", b"b\x001", b"b\x002", b"b\x003", b"b\xff", b"c"]
-    store.commit({key: record("x") for key in keys}, [])
-    assert [key for key, _ in store.scan(b"b\x00", b"", 10)] == [b"b\x001", b"b\x002", b"b\x003"]
-    assert [key for key, _ in store.scan(b"b\x00", b"b\x001", 1)] == [b"b\x002"]
-    assert [key for key, _ in store.scan(b"b", b"b\x003", 10)] == [b"b\xff"]
-    assert store.scan(b"d", b"", 10) == []
+    places = [Place(Table.LIVE, key) for key in (b"a", b"b\x001", b"b\x002", b"b\x003", b"b\xff", b"c")]
+    store.commit({place: record("x") for place in places}, [])
+    store.commit({Place(Table.GONE, b"b\x002"): Record(b"x")}, [])
+    assert [key for key, _ in store.scan(Table.LIVE, b"b\x00", b"", 10)] == [b"b\x001", b"b\x002", b"b\x003"]
+    assert store.scan(Table.LIVE, b"b\x00", b"b\x001", 1) == [(b"b\x002", record("x"))]
+    assert [key for key, _ in store.scan(Table.LIVE, b"b", b"b\x003", 10)] == [b"b\xff"]
+    assert store.scan(Table.LIVE, b"d", b"", 10) == []
+    assert keys(store.scan(Table.LIVE, b"", b"", 2)) == ["a", "b\x001"]
 
 
-def test_a_count_is_of_keys_with_a_prefix(store):
-    store.commit({key: record("x") for key in (b"a", b"b1", b"b2", b"b\xff", b"c")}, [])
-    assert store.count(b"b") == 3
-    assert store.count(b"d") == 0
+def test_a_count_is_of_the_records_of_a_table(store):
+    store.commit({live(key): record("x") for key in "abc"}, [])
+    store.commit({live("a"): record("y"), Place(Table.GONE, b"b"): Record(b"x")}, [live("b"), live("d")])
+    assert (store.count(Table.LIVE), store.count(Table.GONE)) == (2, 1)
 
 
-def test_a_closed_store_says_so():
-    for kind in STORES.values():
-        store = kind()
-        store.close()
-        with pytest.raises(StoreError, match="closed"):
-            store.get(b"a")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_closed_store_says_so(kind, tmp_path):
+    with opened(kind, tmp_path) as store:
+        pass
+    with pytest.raises(StoreError):
+        store.get(live("a"))
 
 
 def test_a_record_with_any_byte_changed_is_refused():
@@ -74,3 +123,217 @@ def test_a_record_with_any_byte_changed_is_refused():
     for length in range(len(data)):
         with pytest.raises(CorruptRecord):
             Record.decode(data[:length])
+
+
+def test_what_was_kept_is_there_when_the_store_is_opened_again(durability, tmp_path):
+    for turn in range(3):
+        with opened(durability, tmp_path) as store:
+            assert store.count(Table.LIVE) == turn
+            store.commit({live(str(turn)): record(str(turn))}, [])
+    with opened(durability, tmp_path) as store:
+        assert [found for _, found in store.scan(Table.LIVE, b"", b"", 9)] == [record(str(turn)) for turn in range(3)]
+
+
+@pytest.mark.parametrize("size", [1750, 2250])
+def test_a_file_is_little_larger_than_its_records_and_reuses_what_was_removed(size, tmp_path):
+    def new(count):
+        return {live(os.urandom(8).hex()): record("x" * 60, size) for _ in range(count)}
+
+    with opened("sync", tmp_path) as store:
+        for _ in range(40):
+            store.commit(new(100), [])
+        grown = (tmp_path / FILE).stat().st_size
+        assert grown < 1.4 * 4000 * len(record("x" * 60, size).encode())
+        for _ in range(60):
+            found = [Place(Table.LIVE, key) for key, _ in store.scan(Table.LIVE, b"", os.urandom(1).hex().encode(), 50)]
+            store.commit(new(len(found)), found)
+        assert store.count(Table.LIVE) == 4000
+        assert (tmp_path / FILE).stat().st_size < 1.3 * grown
+
+
+def test_a_damaged_record_costs_only_itself(durability, tmp_path):
+    with opened(durability, tmp_path) as store:
+        store.commit({live(key): record(key * 50) for key in "abc"}, [])
+    path = tmp_path / FILE
+    data = bytearray(path.read_bytes())
+    place = data.index(b"b" * 50)
+    while place != -1:
+        data[place] ^= 1
+        place = data.find(b"b" * 50, place + 1)
+    path.write_bytes(data)
+    with opened(durability, tmp_path) as store:
+        with pytest.raises(CorruptRecord):
+            store.get(live("b"))
+        assert store.scan(Table.LIVE, b"", b"", 9) == [
+            (b"a", record("a" * 50)), (b"b", None), (b"c", record("c" * 50)),
+        ]  # fmt: skip
+
+
+def test_a_directory_serves_one_process_at_a_time(tmp_path):
+    second = opened("sync", tmp_path)
+    with opened("sync", tmp_path), pytest.raises(StoreFailure, match=f"in use by process {os.getpid()}"):
+        second.__enter__()
+    with opened("sync", tmp_path):
+        pass
+
+
+def test_a_file_that_is_no_store_is_refused_by_name(tmp_path):
+    (tmp_path / FILE).write_bytes(b"no store" * 2000)
+    with pytest.raises(StoreFailure, match=f"{FILE} cannot be opened"), opened("sync", tmp_path):
+        pass
+
+
+def test_a_store_of_another_format_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("app.stores.lmdb.FORMAT", b"9")
+    with opened("sync", tmp_path):
+        pass
+    monkeypatch.undo()
+    with pytest.raises(StoreFailure, match="has format b'9'"), opened("sync", tmp_path):
+        pass
+
+
+def fill(store, complaint) -> int:
+    """Put records until the store refuses one; how many it took."""
+    for kept in range(1000):
+        try:
+            store.commit({live(f"{kept}"): record("x")}, [])
+        except StoreError as error:
+            assert complaint in str(error)  # noqa: PT017 - how many went before is what matters
+            return kept
+    raise AssertionError("it was never full")
+
+
+def test_a_full_store_refuses_writes_and_goes_on_reading(tmp_path):
+    with DataDirectory(tmp_path) as directory, LmdbStore(directory, "sync", 2**17) as store:
+        kept = fill(store, "raise --store-bytes")
+        assert store.get(live("0")) == record("x")
+        assert store.count(Table.LIVE) == kept
+    with DataDirectory(tmp_path) as directory, LmdbStore(directory, "sync", 2**18) as store:
+        assert store.count(Table.LIVE) == kept
+        store.commit({live("after"): record("y")}, [])
+        assert store.get(live("after")) == record("y")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", path], check=True)
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_refuses_writes_and_they_go_on_when_there_is_space(small_disk, durability):
+    with opened("sync" if durability == "interval" else durability, small_disk) as store:
+        store.commit({live("first"): record("x")}, [])
+        ballast = small_disk / "ballast"
+        subprocess.run(["dd", "if=/dev/zero", f"of={ballast}", "bs=4096"], capture_output=True, check=False)
+        fill(store, "disk is full")
+        assert store.get(live("first")) == record("x")
+        ballast.unlink()
+        store.commit({live("after"): record("y", 20_000)}, [])
+        assert store.get(live("after")) == record("y", 20_000)
+
+
+class Torn(LmdbStore):
+    """A store whose disk can be full, or fail."""
+
+    error: Exception | None = None
+
+    def commit(self, puts, deletes):
+        if self.error:
+            raise self.error
+        super().commit(puts, deletes)
+
+
+@pytest.fixture
+def behind(tmp_path):
+    with DataDirectory(tmp_path) as directory:
+        store = Torn(directory, "sync", MOST_BYTES)
+        yield store
+
+
+def wait_until(condition):
+    deadline = threading.Event()
+    for _ in range(500):
+        if condition():
+            return
+        deadline.wait(0.01)
+    raise AssertionError("it never happened")
+
+
+def test_what_waits_is_seen_and_written_within_the_interval(behind):
+    with IntervalStore(behind, 0.05) as store:
+        store.commit({live("a"): record("one"), live("b"): record("two")}, [])
+        assert store.get(live("a")) == record("one")
+        wait_until(lambda: behind.get(live("a")))
+        store.commit({live("c"): record("three")}, [live("a")])
+        assert store.get(live("a")) is None
+        assert keys(store.scan(Table.LIVE, b"", b"", 9)) == ["b", "c"]
+        wait_until(lambda: behind.get(live("a")) is None)
+        assert behind.get(live("c")) == record("three")
+
+
+def test_a_page_of_what_is_kept_and_what_waits_is_in_order_and_complete(behind):
+    behind.commit({live(f"{n:02}"): record("old") for n in range(0, 20, 2)}, [])
+    with IntervalStore(behind, 3600) as store:
+        store.commit({live(f"{n:02}"): record("new") for n in range(1, 20, 2)}, [live("04"), live("06")])
+        expected = [f"{n:02}" for n in range(20) if n not in {4, 6}]
+        for limit in range(1, 20):
+            seen, after = [], b""
+            while found := store.scan(Table.LIVE, b"", after, limit):
+                seen += keys(found)
+                after = found[-1][0]
+            assert seen == expected
+        assert store.count(Table.LIVE) == 18
+
+
+def test_while_the_disk_is_full_nothing_is_accepted_and_nothing_accepted_is_lost(behind):
+    with IntervalStore(behind, 0.02) as store:
+        behind.error = StoreError("the disk is full")
+        store.commit({live("a"): record("one")}, [])
+        wait_until(lambda: store._refusal)
+        with pytest.raises(StoreError, match="the disk is full"):
+            store.commit({live("b"): record("two")}, [])
+        assert store.get(live("a")) == record("one")
+        behind.error = None
+        wait_until(lambda: behind.get(live("a")))
+        store.commit({live("b"): record("two")}, [])
+
+
+def test_when_the_disk_fails_the_next_commit_says_so_for_good(behind, caplog):
+    store = IntervalStore(behind, 0.02)
+    behind.error = StoreFailure("input/output error")
+    store.commit({live("a"): record("one")}, [])
+    wait_until(lambda: store._failure)
+    with pytest.raises(StoreFailure, match="input/output error"):
+        store.commit({live("b"): record("two")}, [])
+    assert "could not be brought to disk" in caplog.text
+    behind.error = None
+    store.close()
+
+
+def test_more_waiting_records_than_allowed_are_waited_for(behind):
+    with IntervalStore(behind, 3600, most_waiting=10) as store:
+        for number in range(100):
+            store.commit({live(f"{number:02}"): record("x")}, [])
+        assert behind.count(Table.LIVE) > 50
+        assert store.count(Table.LIVE) == 100
+
+
+def test_unsynced_data_are_trusted_until_the_machine_has_gone_down(tmp_path, monkeypatch, caplog):
+    with DataDirectory(tmp_path) as directory:
+        killed = LmdbStore(directory, "none", MOST_BYTES)
+        killed.commit({live("a"): record("one")}, [])
+        killed._env.close()  # as SIGKILL would
+    with DataDirectory(tmp_path) as directory:
+        killed = LmdbStore(directory, "none", MOST_BYTES)
+        assert killed.get(live("a")) == record("one")
+        killed._env.close()
+    monkeypatch.setattr(unsynced, "boot", lambda: "another")
+    with opened("sync", tmp_path) as store:
+        assert store.get(live("a")) is None
+    assert "may be torn" in caplog.text
+    assert len(list(tmp_path.glob(f"{FILE}.untrusted-*"))) == 1
