@@ -108,7 +108,8 @@ def test_the_environment_is_read_in_one_place():
         path.relative_to(ROOT).as_posix()
         for path in modules("app")
         for node in ast.walk(tree(path))
-        if isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv"}
+        if isinstance(node, ast.Attribute | ast.alias)
+        and (node.attr if isinstance(node, ast.Attribute) else node.name) in {"environ", "environb", "getenv"}
     }
     assert readers <= SETTINGS_ARE_READ_IN
 
