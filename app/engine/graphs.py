@@ -57,7 +57,10 @@ def choose_providers(wish: Provider) -> list[str]:
         raise ContractError(
             f"provider is 'cuda', but this onnxruntime offers {', '.join(available)}; install the extra 'gpu' or use 'auto'"
         )
-    return [CUDA, CPU] if wish != "cpu" and CUDA in available else [CPU]
+    if wish == "cpu" or CUDA not in available:
+        return [CPU]
+    ort.preload_dlls()  # CUDA and cuDNN as the extra `gpu` installs them, beside onnxruntime; otherwise the system's
+    return [CUDA, CPU]
 
 
 def _read(path: Path, checksums: Mapping[str, str]) -> bytes:
