@@ -25,7 +25,7 @@ class Settings(BaseModel):
     # The default directory must exist too, so defaults are checked like everything else.
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    models_dir: Annotated[DirectoryPath, Field(description="directory of bundles, <name>/<version>/")] = Path("models")
+    models: Annotated[DirectoryPath, Field(description="directory of bundles, <name>/<version>/")] = Path("models")
     host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="port to listen on; 0 takes a free one")] = 8000
     provider: Annotated[Provider, Field(description="execution provider; auto takes CUDA where it is")] = "auto"

@@ -1,0 +1,20 @@
+"""The server that most tests of the service share."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.service.lab import serving
+
+
+@pytest.fixture(scope="session")
+def server(models_dir, tmp_path_factory):
+    """The server that most tests share; each names sessions of its own."""
+    with serving(models_dir, tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture
+def name(request):
+    """A session id of the test's own."""
+    return request.node.name.replace("[", ".").replace("]", "").replace(" ", "_")[:100]
