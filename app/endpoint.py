@@ -70,22 +70,18 @@ class Call:
         announced = self.header(b"content-length")
         if announced is not None and announced.isdigit() and int(announced) > limit:
             raise TooLarge(f"the body has {int(announced)} bytes; at most {limit} are read")
-        message = await self.receive()
-        if message["type"] == "http.request" and not message.get("more_body"):
-            parts, size = [message["body"]], len(message["body"])
-        else:
-            parts, size = [], 0
-            while message["type"] == "http.request" and size <= limit:
-                parts.append(message.get("body", b""))
-                size += len(parts[-1])
-                if not message.get("more_body"):
-                    break
-                message = await self.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientLeft
+        parts: list[bytes] = []
+        size, has_more = 0, True
+        while has_more and size <= limit:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            has_more = message.get("more_body", False)
         if size > limit:
             raise TooLarge(f"the body is larger than {limit} bytes, which is the most that is read")
-        return b"".join(parts)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 Handler = Callable[[Call], Awaitable[Reply]]

@@ -54,12 +54,14 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(given | dict(options))
         except ValidationError as error:
-            raise SettingsError(_complaint(error, options)) from None
+            raise SettingsError(_complaint(error, given, options)) from None
 
 
-def _complaint(error: ValidationError, options: Mapping[str, str]) -> str:
-    first = error.errors(include_url=False)[0]
+def _complaint(error: ValidationError, given: Mapping[str, str], options: Mapping[str, str]) -> str:
+    """One line about the first setting that is wrong, those that were given before those that were not."""
+    errors = error.errors(include_url=False)
+    first = next((one for one in errors if one["loc"][0] in {*given, *options}), errors[0])
     name = str(first["loc"][0])
-    source = f"--{name.replace('_', '-')}" if name in options else f"{PREFIX}{name.upper()}"
+    source = f"--{name.replace('_', '-')}" if name in options or name not in given else f"{PREFIX}{name.upper()}"
     message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{source} is {first['input']!r}: {message}"
+    return f"{source} is {str(first['input'])!r}: {message}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.service.lab import serving
@@ -17,4 +19,4 @@ def server(models_dir, tmp_path_factory):
 @pytest.fixture
 def name(request):
     """A session id of the test's own."""
-    return request.node.name.replace("[", ".").replace("]", "").replace(" ", "_")[:100]
+    return re.sub("[^A-Za-z0-9_.-]", "_", request.node.name)[:100]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import msgspec
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +57,14 @@ class Talk:
     def receive(self, timeout=20):
         return self.codec.decode(self.socket.recv(timeout))
 
+    def __iter__(self):
+        """All frames until the server closes."""
+        try:
+            for data in self.socket:
+                yield self.codec.decode(data)
+        except ConnectionClosed:
+            return
+
     def ask(self, **frame):
         self.send(**frame)
         return self.receive()
@@ -70,13 +79,13 @@ def talk(server, subprotocol="tidegate.v1.json"):
 
 
 @contextmanager
-def serving(models, directory, **settings):
+def serving(models, directory, launcher=("-m", "app"), **settings):
     """A server with these settings until the block ends."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = {"models": models, "port": port, **settings}
-    command = [sys.executable, "-m", "app", "serve"]
+    command = [sys.executable, *launcher, "serve"]
     command += [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")}
     log = Path(directory) / f"server-{port}.log"
