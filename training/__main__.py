@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from training.data import read
 from training.errors import InputError
 from training.options import PROGRAM, parse
 
@@ -18,9 +19,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         request = parse(arguments)
-        from training.run import run  # noqa: PLC0415 - torch takes seconds to import, a refused option none
+        data = read(request.config)
+        from training.run import run  # noqa: PLC0415 - torch takes seconds to import, a refusal should not
 
-        run(request, ["fit", *arguments[1:]], Console(highlight=False, soft_wrap=True))
+        run(request, data, ["fit", *arguments[1:]], Console(highlight=False, soft_wrap=True))
     except InputError as error:
         return complain(REFUSED, str(error))
     except KeyboardInterrupt:

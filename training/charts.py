@@ -85,7 +85,7 @@ def training(curve: Curve) -> str:
         axes.plot(steps, losses, "o-", color=TEAL, lw=2, ms=4, label="validation")
         best = int(np.argmin(losses))
         axes.plot(steps[best], losses[best], "o", ms=10, mfc="none", mec=INK, mew=1.2, label="kept")
-        axes.set_ylim(0, 3 * max(losses) if losses else None)
+        axes.set_ylim(0, 2 * max(losses) if losses else None)
         axes.set(xlabel="optimiser steps", ylabel="quantile loss")
         drawn.legend(loc="outside upper left", ncols=3)
         return svg(drawn, "Training and validation loss")

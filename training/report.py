@@ -27,7 +27,11 @@ def report(graphs: Graphs, panel: Panel, split: Split, curve: Curve, backtest: B
     follow = plots.rolling(showcase.back_to_back(graphs, panel, split, shown, rival), levels)
     single = plots.fans(showcase.fans(graphs, panel, split, shown, rival), levels, label(rival))
     charted = [
-        section("Error by step ahead", "Weighted quantile loss; lower is better.", charts.by_horizon(metrics)),
+        section(
+            "Error by step ahead",
+            "Weighted quantile loss; lower is better. The last value may leave the chart.",
+            charts.by_horizon(metrics),
+        ),
         section("Calibration", "On the line, quantiles keep what they promise.", charts.calibration(metrics)),
         section("Training", "What was kept did best on the validation part.", charts.training(curve)),
     ]

@@ -1,4 +1,4 @@
-"""A fit from file to bundle, in the order in which it happens."""
+"""A fit from data to bundle, in the order in which it happens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,10 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from model.contract import METRICS_FILE, REPORT_FILE, Covariate, checksum
+from model.contract import METRICS_FILE, REPORT_FILE
 from model.export import export
 from training.checkpoint import Curve, Run
-from training.config import FitConfig
-from training.dataset import Columns, Panel, Split, read_panel, split_panel
+from training.data import Data
 from training.errors import InputError
 from training.evaluate import backtest
 from training.facts import course, facts
@@ -35,34 +33,24 @@ from training.summary import describe_data, table
 INTERRUPTED = "interrupted"
 
 
-@dataclass(frozen=True, slots=True)
-class Data:
-    """The history as it is learned from; `digest` is the file's SHA-256."""
+def run(request: Request, data: Data, arguments: Sequence[str], console: Console) -> Path:
+    """Fit, export, judge, report and publish; the bundle's directory.
 
-    panel: Panel
-    split: Split
-    digest: str
-
-
-def run(request: Request, arguments: Sequence[str], console: Console) -> Path:
-    """Read, fit, export, judge, report and publish; the bundle's directory.
-
-    Raises InputError when options or data cannot be used, ParityError when the exported graphs are not what was trained,
-    and KeyboardInterrupt at the second Ctrl-C. In all of these cases no bundle is written.
+    Raises InputError when there is no run to resume or OUT cannot be written, ParityError when the exported graphs are not
+    what was trained, KeyboardInterrupt at the second Ctrl-C. In all of these cases no bundle is written.
     """
     config = request.config
-    data = read(config)
     console.print(describe_data(config, data.panel, data.split))
     torch.set_num_threads(config.threads)
     fit = Fit(data.panel, data.split, config)
     run = Run(config, data.digest)
     curve = _begin(run, fit, resume=request.resume, console=console)
+    record = facts(config, arguments, data.digest, data.panel, data.split)
     with interruptible() as interruption:
         ending = learn(fit, curve, run, interruption, console)
-        record = facts(config, arguments, data.digest, data.panel, data.split) | course(fit, curve, ending)
         place = config.out / config.name / next_version(config.out, config.name)
         with published(run.directory / "bundle", place) as draft:
-            metrics = build(draft, place, fit, curve, data, record)
+            metrics = build(draft, place, fit, curve, data, record | course(fit, curve, ending))
     console.print(table(metrics))
     console.print(f"Wrote {place}; the plots are in {place / REPORT_FILE}.")
     if ending == INTERRUPTED:
@@ -70,16 +58,6 @@ def run(request: Request, arguments: Sequence[str], console: Console) -> Path:
     else:
         run.remove()
     return place
-
-
-def read(config: FitConfig) -> Data:
-    """The panel that a configuration names, and its parts; raises InputError."""
-    known = [Covariate(name) for name in config.covariates]
-    ahead = [Covariate(name, known_ahead=True) for name in config.future_covariates]
-    columns = Columns(config.time, config.target, config.series, (*known, *ahead))
-    panel = read_panel(config.data, columns, config.frequency)
-    split = split_panel(panel, config.horizon, config.validate_from, config.test_from)
-    return Data(panel, split, checksum(config.data))
 
 
 def learn(fit: Fit, curve: Curve, run: Run, interruption: Interruption, console: Console) -> str:
