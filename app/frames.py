@@ -1,101 +1,106 @@
-"""WebSocket frames, in JSON or MessagePack. Their fields are those of `app.schemas`; numbers are checked by `app.values`."""
+"""WebSocket frames, in JSON or MessagePack. What clients send has the fields of `app.schemas`, what they get those of `app.replies`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from app import encoding
 from app.errors import InvalidRequest
-from app.schemas import ID_PATTERN, LARGEST_STEP, MOST_LEVELS
-
-MOST_COLUMNS = 10_000
+from app.replies import ColumnsReply, PeekedReply, Reply, SessionFacts, SteppedReply
+from app.schemas import ColumnsRequest, OpenRequest, PeekRequest, Request, SessionId, StepsRequest
 
 Ref = int | str | None
-Level = Annotated[float, Meta(gt=0, lt=1)]
-Levels = Annotated[list[Level], Meta(min_length=1, max_length=MOST_LEVELS)]
-Horizon = Annotated[int, Meta(ge=1, le=LARGEST_STEP)]
-SessionId = Annotated[str, Meta(pattern=ID_PATTERN)]
-Step = Annotated[int, Meta(ge=1, le=LARGEST_STEP)]
-Values = Annotated[list[Any], Meta(min_length=1)]
-Named = dict[str, list[Any]]
 
 
-class Frame(Struct, tag_field="op", forbid_unknown_fields=True, kw_only=True):
-    """Something a client asks; the reply carries its `ref`."""
+class OpenFrame(OpenRequest, tag_field="op", tag="open", kw_only=True):
+    """A session to begin."""
 
     ref: Ref = None
 
 
-class Options(Struct, forbid_unknown_fields=True):
-    """Which forecast is wanted."""
-
-    horizon: Horizon | None = None
-    quantiles: Levels | None = None
-    future_covariates: Named | None = None
-
-
-class History(Struct, forbid_unknown_fields=True):
-    """The first observations of a session."""
-
-    values: Values
-    covariates: Named | None = None
-
-
-class OpenFrame(Frame, tag="open"):
-    """A session to begin."""
-
-    id: SessionId | None = None
-    model: str | None = None
-    version: str | None = None
-    start: int | str | None = None
-    history: History | None = None
-    on_gap: Literal["reject", "missing"] = "reject"
-    if_exists: Literal["fail", "return"] = "fail"
-    metadata: dict[str, Any] | None = None
-
-
-class StepFrame(Frame, tag="step"):
+class StepFrame(StepsRequest, tag_field="op", tag="step", kw_only=True):
     """Observations of one session."""
 
+    ref: Ref = None
     session: SessionId
-    values: Values
-    step: Step | None = None
-    time: int | str | None = None
-    covariates: Named | None = None
-    forecast: bool | Options = True
 
 
-class ColumnsFrame(Frame, tag="steps"):
+class ColumnsFrame(ColumnsRequest, tag_field="op", tag="steps", kw_only=True):
     """One observation for each of many sessions."""
 
-    sessions: Annotated[list[SessionId], Meta(min_length=1, max_length=MOST_COLUMNS)]
-    values: Values
-    steps: Annotated[list[Step | None], Meta(max_length=MOST_COLUMNS)] | None = None
-    covariates: Named | None = None
-    forecast: bool | Options = True
+    ref: Ref = None
 
 
-class PeekFrame(Frame, tag="peek"):
+class PeekFrame(PeekRequest, tag_field="op", tag="peek", kw_only=True):
     """A forecast wanted."""
 
+    ref: Ref = None
     session: SessionId
-    horizon: Horizon | None = None
-    quantiles: Levels | None = None
-    future_covariates: Named | None = None
-    values: Values | None = None
-    covariates: Named | None = None
 
 
-class CloseFrame(Frame, tag="close"):
+class SubscribeFrame(Request, tag_field="op", tag="subscribe", kw_only=True):
+    """Updates wanted after every step of a session, whoever sends it."""
+
+    ref: Ref = None
+    session: SessionId
+
+
+class UnsubscribeFrame(Request, tag_field="op", tag="unsubscribe", kw_only=True):
+    """No more updates wanted."""
+
+    ref: Ref = None
+    session: SessionId
+
+
+class CloseFrame(Request, tag_field="op", tag="close", kw_only=True):
     """A session to end."""
 
+    ref: Ref = None
     session: SessionId
 
 
-AnyFrame = OpenFrame | StepFrame | ColumnsFrame | PeekFrame | CloseFrame
+AnyFrame = OpenFrame | StepFrame | ColumnsFrame | PeekFrame | SubscribeFrame | UnsubscribeFrame | CloseFrame
+
+
+class OpenedFrame(SessionFacts, tag_field="op", tag="opened", kw_only=True):
+    """A session is open."""
+
+    ref: Ref
+    session: str
+
+
+class SteppedFrame(SteppedReply, tag_field="op", tag="stepped", kw_only=True):
+    """What became of observations."""
+
+    ref: Ref
+
+
+class ColumnsSteppedFrame(ColumnsReply, tag_field="op", tag="stepped", kw_only=True):
+    """What became of one observation each."""
+
+    ref: Ref
+
+
+class UpdateFrame(SteppedReply, tag_field="op", tag="update", kw_only=True):
+    """A session that is subscribed to has moved."""
+
+
+class PeekedFrame(PeekedReply, tag_field="op", tag="forecast", kw_only=True):
+    """A forecast."""
+
+    ref: Ref
+
+
+class DoneFrame(Reply, kw_only=True):
+    """Something was done: `op` says what."""
+
+    op: str
+    ref: Ref
+    session: str
 
 
 class _OnlyRef(Struct):
@@ -115,28 +120,28 @@ class Codec(NamedTuple):
         """One frame; raises InvalidRequest."""
         try:
             return self.decode_frame(data)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
             raise InvalidRequest(f"the frame is not valid: {str(error)[:200]}") from error
 
     def ref(self, data: bytes) -> Ref:
         """The `ref` of a frame that is not valid, if that can be read."""
         try:
             return self.decode_ref(data).ref
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, RecursionError, UnicodeError):
             return None
 
 
 JSON = Codec(
     subprotocol="tidegate.v1.json",
     is_binary=False,
-    encode=msgspec.json.Encoder().encode,
+    encode=encoding.JSON.encode,
     decode_frame=msgspec.json.Decoder(AnyFrame).decode,
     decode_ref=msgspec.json.Decoder(_OnlyRef).decode,
 )
 MESSAGE_PACK = Codec(
     subprotocol="tidegate.v1.msgpack",
     is_binary=True,
-    encode=msgspec.msgpack.Encoder().encode,
+    encode=encoding.MESSAGE_PACK.encode,
     decode_frame=msgspec.msgpack.Decoder(AnyFrame).decode,
     decode_ref=msgspec.msgpack.Decoder(_OnlyRef).decode,
 )

@@ -1,148 +1,218 @@
-"""The engine's replies as documents. REST and WebSocket differ only in how they write a time: `clock` does that."""
+"""What clients get, REST and WebSocket alike."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-import msgspec
-import numpy as np
-from numpy.typing import NDArray
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.engine.arrays import Floats
-from app.engine.forecast import Forecast
-from app.engine.operations.looking import Description, History
-from app.engine.operations.opening import Opened
-from app.engine.operations.rows import Stepped
-from app.engine.operations.series import Forecasts
-from app.engine.session import Session
-from app.errors import Refusal
+from app.schemas import OBSERVATION
 
-Document = dict[str, Any]
-Clock = Callable[[float], int | str]
-DIGITS = 7  # what a float32 holds
+Moment = Annotated[int | str, Meta(description="RFC 3339 in UTC; epoch seconds on a WebSocket")]
+Observations = Annotated[Any, Meta(extra_json_schema={"type": "array", "items": OBSERVATION})]
+ByLevel = Annotated[
+    Any,
+    Meta(
+        description="for each level, a number for every step of the horizon, or a list of C numbers",
+        extra_json_schema={"type": "object", "additionalProperties": {"type": "array", "items": OBSERVATION}},
+        examples=[{"0.1": [3.1, 2.9], "0.5": [4.0, 4.2], "0.9": [5.2, 5.9]}],
+    ),
+]
 
 
-def forecast_document(forecast: Forecast, clock: Clock) -> Document:
-    """Quantiles by level: H numbers each, or H lists of C numbers."""
-    return {
-        "start": clock(forecast.start),
-        "frequency": forecast.frequency,
-        "horizon": len(forecast.values),
-        "quantiles": {
-            repr(level): _by_step(forecast.values[..., place]) for place, level in enumerate(forecast.levels)
-        },
-    }
+class Reply(Struct, kw_only=True):
+    """Something a client gets."""
 
 
-def forecasts_document(reply: Forecasts, ids: Sequence[str | None], clock: Clock) -> Document:
-    """Forecasts in the order of the series, with the ids that these had."""
-    bundle = reply.model.bundle
-    return {
-        "model": {"name": bundle.name, "version": bundle.version},
-        "forecasts": [
-            ({} if name is None else {"id": name}) | forecast_document(forecast, clock)
-            for name, forecast in zip(ids, reply.forecasts, strict=True)
-        ],
-    }
+class ModelName(Reply, kw_only=True):
+    """Which model."""
+
+    name: str
+    version: str
 
 
-def session_document(name: str, session: Session, clock: Clock) -> Document:
-    """What is known of a session."""
-    return {
-        "id": name,
-        "incarnation": f"{session.incarnation:016x}",
-        "model": {"name": session.model, "version": session.version},
-        "start": clock(session.start),
-        "frequency": session.frequency,
-        "step": session.step,
-        "next_time": clock(session.next_time),
-        "on_gap": session.on_gap,
-        "created_at": clock(session.created_at),
-        "metadata": msgspec.json.decode(session.metadata),
-    }
+class ForecastReply(Reply, kw_only=True):
+    """Quantiles of the steps from `start` on, one every `frequency` seconds."""
+
+    start: Moment
+    frequency: int
+    horizon: int
+    quantiles: ByLevel
 
 
-def description_document(name: str, description: Description, clock: Clock) -> Document:
-    """A session with its last activity and whether it is in memory."""
-    session = description.session
-    return session_document(name, session, clock) | {
-        "active_at": clock(session.active_at),
-        "resident": description.is_resident,
-    }
+class SeriesReply(ForecastReply, kw_only=True):
+    """The forecast of one series, with the id that this had."""
+
+    id: str | UnsetType = UNSET
 
 
-def opened_document(name: str, opened: Opened, clock: Clock) -> Document:
-    """A session that was opened, with its forecast where it has a history."""
-    return session_document(name, opened.session, clock) | _optional(opened.forecast, clock)
+class ForecastsReply(Reply, kw_only=True):
+    """Forecasts in the order of the series."""
+
+    model: ModelName
+    forecasts: list[SeriesReply]
 
 
-def stepped_document(name: str, stepped: Stepped, clock: Clock) -> Document:
-    """What became of one session's observations."""
-    return {
-        "session": name,
-        "step": stepped.step,
-        "time": clock(stepped.time),
-        "applied": stepped.applied,
-        "filled": stepped.filled,
-        "replayed": stepped.replayed,
-    } | _optional(stepped.forecast, clock)
+class SessionFacts(Reply, kw_only=True):
+    """What is known of a session; an `incarnation` tells it from others that had its id before."""
+
+    incarnation: str
+    model: ModelName
+    start: Moment
+    frequency: int
+    step: Annotated[int, Meta(description="observations so far")]
+    next_time: Moment
+    on_gap: str
+    created_at: Moment
+    metadata: dict[str, Any]
+    forecast: ForecastReply | UnsetType = UNSET
 
 
-def columns_document(answers: Sequence[Stepped | Refusal], clock: Clock, *, with_forecast: bool) -> Document:
-    """What became of many sessions' observations, a list for each fact; null where a session was refused."""
-    stepped = [None if isinstance(answer, Refusal) else answer for answer in answers]
-    document: Document = {
-        "step": [one and one.step for one in stepped],
-        "time": [None if one is None else clock(one.time) for one in stepped],
-        "replayed": [one and one.replayed for one in stepped],
-    }
-    forecasts = [None if one is None else one.forecast for one in stepped]
-    if with_forecast:
-        document["levels"] = next((forecast.levels for forecast in forecasts if forecast), ())
-        document["quantiles"] = [None if one is None else _by_level(one.values) for one in forecasts]
-    errors = [
-        {"index": index} | refusal_document(answer)
-        for index, answer in enumerate(answers)
-        if isinstance(answer, Refusal)
-    ]
-    return document | ({"errors": errors} if errors else {})
+class SessionReply(SessionFacts, kw_only=True):
+    """A session."""
+
+    id: str
 
 
-def history_document(name: str, history: History, clock: Clock) -> Document:
+class SessionDescription(SessionReply, kw_only=True):
+    """A session with its last activity, and whether it is in memory."""
+
+    active_at: Moment
+    resident: bool
+
+
+class SessionsReply(Reply, kw_only=True):
+    """A page of sessions in the order of their ids; `next_cursor` is null on the last page."""
+
+    sessions: list[SessionReply]
+    next_cursor: str | None
+
+
+class SteppedReply(Reply, kw_only=True):
+    """What became of observations: `step` and `time` are those of the last one, `filled` were put before them as missing."""
+
+    session: str
+    step: int
+    time: Moment
+    applied: int
+    filled: int
+    replayed: bool
+    forecast: ForecastReply | UnsetType = UNSET
+
+
+class ColumnsReply(Reply, kw_only=True):
+    """What became of one observation each, a list for each fact; null where a session was refused.
+
+    `quantiles` are [sessions][levels][H].
+    """
+
+    step: list[int | None]
+    time: list[Moment | None]
+    replayed: list[bool | None]
+    levels: tuple[float, ...] | UnsetType = UNSET
+    quantiles: Any = UNSET
+    errors: list[dict[str, Any]] | UnsetType = UNSET
+
+
+class PeekedReply(ForecastReply, kw_only=True):
+    """A forecast from where a session is."""
+
+    session: str
+    step: int
+
+
+class HistoryReply(Reply, kw_only=True):
     """Recent observations with their steps and times, newest last."""
-    session, steps = history.session, range(history.first, history.first + len(history.values))
-    return {
-        "session": name,
-        "step": list(steps),
-        "time": [clock(session.time_of(step)) for step in steps],
-        "values": _by_step(history.values),
-    }
+
+    session: str
+    step: list[int]
+    time: list[Moment]
+    values: Observations
 
 
-def refusal_document(refusal: Refusal) -> Document:
-    """A refusal as WebSocket frames carry it."""
-    return {"code": refusal.code, "detail": refusal.detail, **refusal.extra}
+class VersionReply(Reply, kw_only=True):
+    """One version of a model; `metrics` is what its backtest said."""
+
+    version: str
+    created_at: str
+    frequency: int
+    horizon: int
+    levels: tuple[float, ...]
+    channels: tuple[str, ...]
+    covariates: list[dict[str, Any]]
+    seasons: tuple[int, ...]
+    cell: str
+    layers: int
+    units: int
+    parameters: int
+    state_size: int
+    recent_steps: int
+    provider: str
+    bit_exact: bool
+    checksums: dict[str, str]
+    metrics: Any
 
 
-def _optional(forecast: Forecast | None, clock: Clock) -> Document:
-    return {} if forecast is None else {"forecast": forecast_document(forecast, clock)}
+class ModelReply(Reply, kw_only=True):
+    """A model with its versions, in ascending order."""
+
+    name: str
+    default_version: str
+    versions: list[VersionReply]
 
 
-def _by_step(table: Floats) -> list[Any]:
-    """(n, C) as n numbers for one channel, else as n lists of C."""
-    return _tidy(table[:, 0] if table.shape[1] == 1 else table)
+class ModelsReply(Reply, kw_only=True):
+    """The models that are served."""
+
+    models: list[ModelReply]
 
 
-def _by_level(table: Floats) -> list[Any]:
-    """(H, C, levels) as a list for each level."""
-    return [_by_step(table[..., place]) for place in range(table.shape[2])]
+class RefusedBundle(Reply, kw_only=True):
+    """A bundle that is not served, and why."""
+
+    bundle: str
+    reason: str
 
 
-def _tidy(values: Floats) -> list[Any]:
-    """Numbers with as many digits as they have, so that 0.1 is not written as 0.10000000149011612; NaN as null."""
-    exact: NDArray[np.float64] = values.astype(np.float64)
-    size = np.abs(np.where(np.isfinite(exact) & (exact != 0), exact, 1.0))
-    unit = 10.0 ** (np.floor(np.log10(size)) + 1 - DIGITS)
-    rounded: list[Any] = (np.round(exact / unit) * unit).tolist()
-    return rounded
+class LiveReply(Reply, kw_only=True):
+    """The process answers."""
+
+    status: str
+
+
+class ReadyReply(Reply, kw_only=True):
+    """Whether requests are answered; `reasons` say why not."""
+
+    status: str
+    reasons: list[str]
+    models: list[ModelName]
+    refused: list[RefusedBundle]
+
+
+class InfoReply(Reply, kw_only=True):
+    """What runs here."""
+
+    name: str
+    version: str
+    started_at: str
+    python: str
+    onnxruntime: str
+    providers: list[str]
+    durability: str
+    sessions: int
+    resident: int
+    models: list[ModelName]
+    refused: list[RefusedBundle]
+    limits: dict[str, Any]
+
+
+class Problem(Reply, kw_only=True):
+    """Why a request was refused (RFC 9457); some codes add members of their own."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[dict[str, str]] | UnsetType = UNSET

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -14,9 +15,20 @@ from app.engine.operations.looking import Peek
 from app.engine.operations.opening import NO_HISTORY, Open
 from app.engine.operations.series import ForecastSeries, Series
 from app.engine.operations.stepping import TakeColumns, TakeSteps
-from app.engine.session import Key, OnGap
+from app.engine.session import Key
 from app.engine.steps import Place
-from app.errors import InvalidRequest, pointing_at
+from app.errors import InvalidRequest, SessionNotFound, pointing_at
+from app.schemas import (
+    ID_PATTERN,
+    ColumnsRequest,
+    ForecastOptions,
+    ForecastRequest,
+    OpenRequest,
+    PeekQuery,
+    PeekRequest,
+    SeriesRequest,
+    StepsRequest,
+)
 from app.times import parse_time
 from app.values import columns, observations
 
@@ -26,115 +38,7 @@ Named = Mapping[str, list[Any]] | None
 Time = int | str | None
 
 
-class Options(Protocol):
-    """Which forecast is wanted."""
-
-    @property
-    def horizon(self) -> int | None: ...
-    @property
-    def quantiles(self) -> Sequence[float] | None: ...
-    @property
-    def future_covariates(self) -> Named: ...
-
-
-class HistoryLike(Protocol):
-    """The first observations of a session."""
-
-    @property
-    def values(self) -> list[Any]: ...
-    @property
-    def covariates(self) -> Named: ...
-
-
-class Opening(Protocol):
-    """A session to begin."""
-
-    @property
-    def id(self) -> str | None: ...
-    @property
-    def model(self) -> str | None: ...
-    @property
-    def version(self) -> str | None: ...
-    @property
-    def start(self) -> Time: ...
-    @property
-    def history(self) -> HistoryLike | None: ...
-    @property
-    def on_gap(self) -> OnGap: ...
-    @property
-    def if_exists(self) -> str: ...
-    @property
-    def metadata(self) -> Mapping[str, Any] | None: ...
-
-
-class Stepping(Protocol):
-    """Observations of one session."""
-
-    @property
-    def values(self) -> list[Any]: ...
-    @property
-    def step(self) -> int | None: ...
-    @property
-    def time(self) -> Time: ...
-    @property
-    def covariates(self) -> Named: ...
-    @property
-    def forecast(self) -> bool | Options: ...
-
-
-class SteppingColumns(Protocol):
-    """One observation for each of many sessions."""
-
-    @property
-    def sessions(self) -> list[str]: ...
-    @property
-    def values(self) -> list[Any]: ...
-    @property
-    def steps(self) -> Sequence[int | None] | None: ...
-    @property
-    def covariates(self) -> Named: ...
-    @property
-    def forecast(self) -> bool | Options: ...
-
-
-class Peeking(Options, Protocol):
-    """A forecast wanted, after `values` as if they had been observed."""
-
-    @property
-    def values(self) -> list[Any] | None: ...
-    @property
-    def covariates(self) -> Named: ...
-
-
-class OneSeries(Protocol):
-    """One series to be forecast."""
-
-    @property
-    def start(self) -> Time: ...
-    @property
-    def values(self) -> list[Any]: ...
-    @property
-    def covariates(self) -> Named: ...
-    @property
-    def future_covariates(self) -> Named: ...
-
-
-class Forecasting(Protocol):
-    """Many series to be forecast."""
-
-    @property
-    def model(self) -> str | None: ...
-    @property
-    def version(self) -> str | None: ...
-    @property
-    def series(self) -> Sequence[OneSeries]: ...
-    @property
-    def horizon(self) -> int | None: ...
-    @property
-    def quantiles(self) -> Sequence[float] | None: ...
-
-
-def to_open(tenant: str, asked: Opening) -> Open:
+def to_open(tenant: str, asked: OpenRequest) -> Open:
     """A session to begin, under a new id where none was given."""
     history = asked.history
     with pointing_at("/history"):
@@ -153,7 +57,7 @@ def to_open(tenant: str, asked: Opening) -> Open:
     )
 
 
-def to_steps(key: Key, asked: Stepping) -> TakeSteps:
+def to_steps(key: Key, asked: StepsRequest) -> TakeSteps:
     """Observations of one session."""
     return TakeSteps(
         key=key,
@@ -164,7 +68,7 @@ def to_steps(key: Key, asked: Stepping) -> TakeSteps:
     )
 
 
-def to_columns(tenant: str, asked: SteppingColumns) -> TakeColumns:
+def to_columns(tenant: str, asked: ColumnsRequest) -> TakeColumns:
     """One observation for each of many sessions; raises InvalidRequest when a session is named twice."""
     count = len(asked.sessions)
     steps = asked.steps or [None] * count
@@ -182,13 +86,13 @@ def to_columns(tenant: str, asked: SteppingColumns) -> TakeColumns:
     )
 
 
-def to_peek(key: Key, asked: Peeking) -> Peek:
+def to_peek(key: Key, asked: PeekRequest) -> Peek:
     """A forecast wanted."""
     values = NO_HISTORY if asked.values is None else _values(asked.values)
     return Peek(key, to_wish(asked), values, _named("covariates", asked.covariates))
 
 
-def to_forecast(asked: Forecasting) -> ForecastSeries:
+def to_forecast(asked: ForecastRequest) -> ForecastSeries:
     """Many series to be forecast."""
     levels = None if asked.quantiles is None else tuple(asked.quantiles)
     return ForecastSeries(
@@ -198,13 +102,25 @@ def to_forecast(asked: Forecasting) -> ForecastSeries:
     )
 
 
-def to_wish(asked: Options) -> Wish:
+def to_peek_of_query(key: Key, asked: PeekQuery) -> Peek:
+    """A forecast wanted, asked for behind a question mark."""
+    return Peek(key, Wish(asked.horizon, None if asked.quantiles is None else _levels(asked.quantiles)))
+
+
+def to_key(tenant: str, name: str) -> Key:
+    """The session of an address; raises SessionNotFound for what can be no id."""
+    if not re.match(ID_PATTERN, name):
+        raise SessionNotFound(f"there is no session {name[:40]!r}; ids have letters, digits and _.:~@=+-, at most 128")
+    return Key(tenant, name)
+
+
+def to_wish(asked: ForecastOptions) -> Wish:
     """Which forecast is wanted."""
     levels = None if asked.quantiles is None else tuple(asked.quantiles)
     return Wish(asked.horizon, levels, _named("future_covariates", asked.future_covariates))
 
 
-def _series(index: int, one: OneSeries, horizon: int | None, levels: tuple[float, ...] | None) -> Series:
+def _series(index: int, one: SeriesRequest, horizon: int | None, levels: tuple[float, ...] | None) -> Series:
     with pointing_at(f"/series/{index}"):
         future = _named("future_covariates", one.future_covariates)
         return Series(
@@ -215,11 +131,21 @@ def _series(index: int, one: OneSeries, horizon: int | None, levels: tuple[float
         )
 
 
-def _wish_or_none(asked: bool | Options) -> Wish | None:  # noqa: FBT001 - the wire has true and false here
+def _wish_or_none(asked: bool | ForecastOptions) -> Wish | None:  # noqa: FBT001 - the wire has true and false here
     if isinstance(asked, bool):
         return Wish() if asked else None
     with pointing_at("/forecast"):
         return to_wish(asked)
+
+
+def _levels(text: str) -> tuple[float, ...]:
+    try:
+        levels = tuple(map(float, text.split(",")))
+    except ValueError:
+        levels = ()
+    if not levels or not all(0 < level < 1 for level in levels):
+        raise InvalidRequest(f"quantiles is {text[:40]!r}; give levels between 0 and 1 with commas between")
+    return levels
 
 
 def _values(values: list[Any]) -> Floats:

@@ -25,7 +25,7 @@ class Settings(BaseModel):
     # The default directory must exist too, so defaults are checked like everything else.
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    models_dir: Annotated[DirectoryPath, Field(description="directory of bundles, <name>/<version>/")] = Path("models")
+    models: Annotated[DirectoryPath, Field(description="directory of bundles, <name>/<version>/")] = Path("models")
     host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="port to listen on; 0 takes a free one")] = 8000
     provider: Annotated[Provider, Field(description="execution provider; auto takes CUDA where it is")] = "auto"
@@ -54,12 +54,14 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(given | dict(options))
         except ValidationError as error:
-            raise SettingsError(_complaint(error, options)) from None
+            raise SettingsError(_complaint(error, given, options)) from None
 
 
-def _complaint(error: ValidationError, options: Mapping[str, str]) -> str:
-    first = error.errors(include_url=False)[0]
+def _complaint(error: ValidationError, given: Mapping[str, str], options: Mapping[str, str]) -> str:
+    """One line about the first setting that is wrong, those that were given before those that were not."""
+    errors = error.errors(include_url=False)
+    first = next((one for one in errors if one["loc"][0] in {*given, *options}), errors[0])
     name = str(first["loc"][0])
-    source = f"--{name.replace('_', '-')}" if name in options else f"{PREFIX}{name.upper()}"
+    source = f"--{name.replace('_', '-')}" if name in options or name not in given else f"{PREFIX}{name.upper()}"
     message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{source} is {first['input']!r}: {message}"
+    return f"{source} is {str(first['input'])!r}: {message}"

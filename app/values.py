@@ -67,7 +67,7 @@ def show(value: Any) -> str:
         return "an object"
     if isinstance(value, int) and value.bit_length() > 128:
         return "a huge number"
-    text = repr(value)
+    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 

@@ -74,7 +74,7 @@ class FitConfig(BaseModel):
     window: int = Field(336, ge=2, description="steps of a training window")
     burn_in: int = Field(168, ge=0, description="steps of a window before its first forecast")
     patience: int = Field(5, ge=0, description="validations without a better one after which to stop early")
-    threads: int | None = Field(None, ge=1, description="threads of the fit; one per processor if left out")
+    threads: int = Field(1, ge=1, description="threads of the fit; more than one pays for wide networks alone")
 
     @property
     def columns(self) -> tuple[str, ...]:

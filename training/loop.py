@@ -78,6 +78,10 @@ class Fit:
             validation = self._validate() if due else None
             yield Progress(self.step, self.config.steps, loss, validation, self.best_loss, rate)
 
+    def judge(self) -> float:
+        """The validation loss of the weights as they are now, which become the best if they are; for a run that ends here."""
+        return self._validate()
+
     def best(self) -> Forecaster:
         """The averaged weights that did best on the validation part."""
         forecaster = copy.deepcopy(self.averaged)

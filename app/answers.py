@@ -1,0 +1,164 @@
+"""The engine's answers as replies. REST and WebSocket differ only in how they write a time: `clock` does that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, UnsetType
+
+from app.encoding import Numbers, Quantiles
+from app.engine.arrays import Floats
+from app.engine.forecast import Forecast
+from app.engine.operations.looking import Description, History, Peeked
+from app.engine.operations.opening import Opened
+from app.engine.operations.rows import Stepped
+from app.engine.operations.series import Forecasts
+from app.engine.session import Session
+from app.errors import Refusal
+from app.replies import (
+    ForecastReply,
+    ForecastsReply,
+    HistoryReply,
+    ModelName,
+    PeekedReply,
+    SeriesReply,
+    SessionDescription,
+    SessionReply,
+    SteppedReply,
+)
+
+Clock = Callable[[float], int | str]
+Fields = dict[str, Any]
+
+
+def forecasts(reply: Forecasts, ids: Sequence[str | None], clock: Clock) -> ForecastsReply:
+    bundle = reply.model.bundle
+    return ForecastsReply(
+        model=ModelName(name=bundle.name, version=bundle.version),
+        forecasts=[
+            SeriesReply(id=UNSET if name is None else name, **forecast_fields(forecast, clock))
+            for name, forecast in zip(ids, reply.forecasts, strict=True)
+        ],
+    )
+
+
+def session(name: str, session: Session, clock: Clock) -> SessionReply:
+    return SessionReply(id=name, **session_fields(session, clock))
+
+
+def opened(name: str, opened: Opened, clock: Clock) -> SessionReply:
+    return SessionReply(id=name, **opened_fields(opened, clock))
+
+
+def description(name: str, description: Description, clock: Clock) -> SessionDescription:
+    session = description.session
+    return SessionDescription(
+        id=name, active_at=clock(session.active_at), resident=description.is_resident, **session_fields(session, clock)
+    )
+
+
+def stepped(name: str, stepped: Stepped, clock: Clock) -> SteppedReply:
+    return SteppedReply(**stepped_fields(name, stepped, clock))
+
+
+def peeked(name: str, peeked: Peeked, clock: Clock) -> PeekedReply:
+    return PeekedReply(session=name, step=peeked.session.step, **forecast_fields(peeked.forecast, clock))
+
+
+def history(name: str, history: History, clock: Clock) -> HistoryReply:
+    session, steps = history.session, range(history.first, history.first + len(history.values))
+    values = history.values
+    return HistoryReply(
+        session=name,
+        step=list(steps),
+        time=[clock(session.time_of(step)) for step in steps],
+        values=Numbers(np.ascontiguousarray(values[:, 0]) if values.shape[1] == 1 else values),
+    )
+
+
+def forecast_fields(forecast: Forecast, clock: Clock) -> Fields:
+    return {
+        "start": clock(forecast.start),
+        "frequency": forecast.frequency,
+        "horizon": len(forecast.values),
+        "quantiles": Quantiles(level_names(forecast.levels), by_level(forecast.values)),
+    }
+
+
+def session_fields(session: Session, clock: Clock) -> Fields:
+    return {
+        "incarnation": f"{session.incarnation:016x}",
+        "model": ModelName(name=session.model, version=session.version),
+        "start": clock(session.start),
+        "frequency": session.frequency,
+        "step": session.step,
+        "next_time": clock(session.next_time),
+        "on_gap": session.on_gap,
+        "created_at": clock(session.created_at),
+        "metadata": msgspec.json.decode(session.metadata),
+    }
+
+
+def opened_fields(opened: Opened, clock: Clock) -> Fields:
+    return {**session_fields(opened.session, clock), "forecast": _optional(opened.forecast, clock)}
+
+
+def stepped_fields(name: str, stepped: Stepped, clock: Clock) -> Fields:
+    return {
+        "session": name,
+        "step": stepped.step,
+        "time": clock(stepped.time),
+        "applied": stepped.applied,
+        "filled": stepped.filled,
+        "replayed": stepped.replayed,
+        "forecast": _optional(stepped.forecast, clock),
+    }
+
+
+def columns_fields(answers: Sequence[Stepped | Refusal], clock: Clock, *, with_forecast: bool) -> Fields:
+    """A list for each fact, null where a session was refused."""
+    stepped = [None if isinstance(answer, Refusal) else answer for answer in answers]
+    fields: Fields = {
+        "step": [one and one.step for one in stepped],
+        "time": [None if one is None else clock(one.time) for one in stepped],
+        "replayed": [one and one.replayed for one in stepped],
+    }
+    if with_forecast:
+        found = [None if one is None else one.forecast for one in stepped]
+        fields["levels"] = next((forecast.levels for forecast in found if forecast), ())
+        fields["quantiles"] = Numbers(_together([None if one is None else by_level(one.values) for one in found]))
+    errors = [
+        {"index": index} | refusal_fields(answer) for index, answer in enumerate(answers) if isinstance(answer, Refusal)
+    ]
+    return fields | ({"errors": errors} if errors else {})
+
+
+def refusal_fields(refusal: Refusal) -> Fields:
+    return {"code": refusal.code, "detail": refusal.detail, **refusal.extra}
+
+
+@lru_cache(maxsize=1024)
+def level_names(levels: tuple[float, ...]) -> tuple[str, ...]:
+    return tuple(map(repr, levels))
+
+
+def by_level(values: Floats) -> Floats:
+    """Quantiles (H, C, levels) as (levels, H) for one channel, else as (levels, H, C)."""
+    if values.shape[1] == 1:
+        return np.ascontiguousarray(values[:, 0].T)
+    return np.ascontiguousarray(np.moveaxis(values, 2, 0))
+
+
+def _together(arrays: list[Floats | None]) -> Floats | list[Floats | None]:
+    """One array, which is written faster, where all are there and alike."""
+    there = [array for array in arrays if array is not None]
+    alike = len(there) == len(arrays) and len({array.shape for array in there}) == 1
+    return np.stack(there) if alike else arrays
+
+
+def _optional(forecast: Forecast | None, clock: Clock) -> ForecastReply | UnsetType:
+    return UNSET if forecast is None else ForecastReply(**forecast_fields(forecast, clock))

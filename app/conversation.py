@@ -1,0 +1,138 @@
+"""What a frame asks of the engine, and the frame that answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from app import answers, requests
+from app.engine.forecast import Wish
+from app.engine.operations.base import Context, Operation, Work
+from app.engine.operations.looking import Describe, Description, Peeked
+from app.engine.operations.opening import Close, Opened
+from app.engine.operations.rows import Stepped
+from app.engine.session import Key
+from app.errors import Refusal
+from app.frames import (
+    AnyFrame,
+    CloseFrame,
+    ColumnsFrame,
+    ColumnsSteppedFrame,
+    DoneFrame,
+    OpenedFrame,
+    OpenFrame,
+    PeekedFrame,
+    PeekFrame,
+    Ref,
+    StepFrame,
+    SteppedFrame,
+    SubscribeFrame,
+    UnsubscribeFrame,
+    UpdateFrame,
+)
+from app.service import TENANT
+
+SESSIONS_OF_WEIGHT = 64
+Answer = Stepped | Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Something that cannot be done, as an operation, so that its answer keeps its place among those of its session."""
+
+    keys: Sequence[Key]
+    refusal: Refusal
+
+    def begin(self, context: Context) -> Work[None]:  # noqa: ARG002 - nothing is looked at
+        raise self.refusal
+
+
+class Asked(NamedTuple):
+    """An operation, how its reply becomes a frame, and how much of a socket's window it takes up."""
+
+    op: str
+    ref: Ref
+    operation: Operation[Any]
+    reply: Callable[[Any], Struct]
+    weight: int = 1
+
+
+def ask(frame: AnyFrame) -> Asked:
+    """What a frame asks."""
+    try:
+        return _ask(frame)
+    except Refusal as refusal:
+        return Asked(_op(frame), frame.ref, Refused(_keys(frame), refusal), _never)
+
+
+def error_frame(ref: Ref, refusal: Refusal) -> dict[str, Any]:
+    """Why something was not done."""
+    return {"op": "error", "ref": ref, **answers.refusal_fields(refusal)}
+
+
+def update_frame(key: Key, stepped: Stepped) -> UpdateFrame:
+    """A session has moved."""
+    return UpdateFrame(**answers.stepped_fields(key.id, stepped, int))
+
+
+def _ask(frame: AnyFrame) -> Asked:
+    if isinstance(frame, StepFrame):
+        return Asked("step", frame.ref, requests.to_steps(_key(frame), frame), partial(_stepped, frame))
+    if isinstance(frame, ColumnsFrame):
+        operation = requests.to_columns(TENANT, frame)
+        weight = 1 + len(frame.sessions) // SESSIONS_OF_WEIGHT
+        return Asked("steps", frame.ref, operation, partial(_columns, frame, operation.wish), weight)
+    if isinstance(frame, PeekFrame):
+        return Asked("peek", frame.ref, requests.to_peek(_key(frame), frame), partial(_peeked, frame))
+    if isinstance(frame, OpenFrame):
+        opening = requests.to_open(TENANT, frame)
+        return Asked("open", frame.ref, opening, partial(_opened, frame.ref, opening.key.id))
+    if isinstance(frame, CloseFrame):
+        return Asked("close", frame.ref, Close(_key(frame)), partial(_done, frame))
+    return Asked(_op(frame), frame.ref, Describe(_key(frame)), partial(_done, frame))
+
+
+def _stepped(frame: StepFrame, reply: Stepped) -> SteppedFrame:
+    return SteppedFrame(ref=frame.ref, **answers.stepped_fields(frame.session, reply, int))
+
+
+def _columns(frame: ColumnsFrame, wish: Wish | None, reply: Sequence[Answer]) -> ColumnsSteppedFrame:
+    return ColumnsSteppedFrame(ref=frame.ref, **answers.columns_fields(reply, int, with_forecast=wish is not None))
+
+
+def _peeked(frame: PeekFrame, reply: Peeked) -> PeekedFrame:
+    fields = answers.forecast_fields(reply.forecast, int)
+    return PeekedFrame(ref=frame.ref, session=frame.session, step=reply.session.step, **fields)
+
+
+def _opened(ref: Ref, name: str, reply: Opened) -> OpenedFrame:
+    return OpenedFrame(ref=ref, session=name, **answers.opened_fields(reply, int))
+
+
+def _done(frame: CloseFrame | SubscribeFrame | UnsubscribeFrame, _: Description | None) -> DoneFrame:
+    past = {CloseFrame: "closed", SubscribeFrame: "subscribed", UnsubscribeFrame: "unsubscribed"}
+    return DoneFrame(op=past[type(frame)], ref=frame.ref, session=frame.session)
+
+
+def _never(_: None) -> Struct:
+    raise AssertionError("what is refused has no reply")
+
+
+def _op(frame: AnyFrame) -> str:
+    return str(type(frame).__struct_config__.tag)
+
+
+def _key(frame: StepFrame | PeekFrame | CloseFrame | SubscribeFrame | UnsubscribeFrame) -> Key:
+    return Key(TENANT, frame.session)
+
+
+def _keys(frame: AnyFrame) -> Sequence[Key]:
+    if isinstance(frame, ColumnsFrame):
+        return [Key(TENANT, name) for name in dict.fromkeys(frame.sessions)]
+    if isinstance(frame, OpenFrame):
+        return [Key(TENANT, frame.id)] if frame.id else []
+    return [_key(frame)]

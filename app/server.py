@@ -1,0 +1,110 @@
+"""uvicorn as this service needs it: bounded WebSockets, dead connections noticed, and a shutdown in which everybody is answered."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import sys
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from app.main import create_app
+from app.service import Service
+from app.settings import Settings
+from app.websocket import Wire
+
+logger = logging.getLogger(__name__)
+
+BACKLOG = 2048
+PING_SECONDS = 20.0
+UNACKNOWLEDGED_MS = 30_000
+
+
+class Server(uvicorn.Server):
+    """A server that stops in order: new work is refused, what is under way is answered, sockets are told, then all ends.
+
+    A second signal or the grace time ends it at once. `failed` says that the compute thread died.
+    """
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, grace_seconds: float) -> None:
+        super().__init__(config)
+        self._app = app
+        self._grace_seconds = grace_seconds
+
+    @property
+    def failed(self) -> bool:
+        return self._service is None or self._service.is_dead
+
+    @property
+    def _service(self) -> Service | None:
+        service: Service | None = getattr(self._app.state, "service", None)
+        return service
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the models, then listen."""
+        await super().startup(sockets)
+        for listener in sockets or []:
+            host, port = listener.getsockname()[:2]
+            logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to stop."""
+        return await super().on_tick(counter) or self.failed
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop in order."""
+        logger.info("shutting down; answering those who wait")
+        service = self._service
+        if service is not None and not self.force_exit:
+            await service.drain(self._grace_seconds, lambda: self.force_exit)
+        await super().shutdown(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
+        """The first signal stops in order, a second one at once."""
+        logger.info("received %s", signal.Signals(sig).name)
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def serve(settings: Settings) -> int:
+    """Serve until a signal comes; the exit code."""
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        http="httptools",
+        ws=Wire,
+        ws_max_size=settings.ws_frame_bytes,
+        ws_per_message_deflate=False,
+        ws_ping_interval=PING_SECONDS,
+        # While a client reads slowly nothing is read from it, its pongs neither.
+        ws_ping_timeout=PING_SECONDS + settings.ws_send_seconds,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
+    )
+    server = Server(config, app, settings.grace_seconds)
+    try:
+        listener = listen(settings.host, settings.port)
+    except OSError as error:
+        logger.error("cannot listen on %s port %d: %s", settings.host, settings.port, error.strerror or error)  # noqa: TRY400 - the line says all
+        return 1
+    with listener:
+        server.run([listener])
+    return 1 if server.failed else 0
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket whose connections end when the other side acknowledges nothing for a while."""
+    family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
+    return listener

@@ -1,0 +1,159 @@
+"""What every route works with: the models, the sessions, and the way to the compute thread and back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from app.engine.batcher import Batcher
+from app.engine.engine import Engine, TickLimits
+from app.engine.operations.base import Context, Operation
+from app.engine.registry import Models, open_models
+from app.engine.sessions import Sessions
+from app.engine.task import Task
+from app.errors import Draining
+from app.metrics import Metrics
+from app.settings import Settings
+from app.stores.base import Store
+from app.stores.memory import MemoryStore
+from app.subscriptions import Subscriptions
+
+logger = logging.getLogger(__name__)
+
+R = TypeVar("R")
+TENANT = ""  # all sessions belong to one tenant
+POLL_SECONDS = 0.01
+OnAnswer = Callable[[Task], None]
+
+
+class Socket(Protocol):
+    """An open WebSocket."""
+
+    def drain(self) -> None:
+        """Say that the service stops, and close."""
+
+
+@dataclass(eq=False)
+class Service:
+    """One running service. All but `deliver` belongs to the event loop."""
+
+    settings: Settings
+    models: Models
+    store: Store
+    sessions: Sessions
+    metrics: Metrics
+    loop: asyncio.AbstractEventLoop
+    batcher: Batcher = field(init=False)
+    started_at: float = field(default_factory=time.time)
+    is_draining: bool = False
+    is_dead: bool = False
+    subscriptions: Subscriptions = field(default_factory=Subscriptions)
+    sockets: set[Socket] = field(default_factory=set)
+
+    async def ask(self, operation: Operation[R]) -> R:
+        """The reply to an operation; raises what it is refused with."""
+        answer: asyncio.Future[Task] = self.loop.create_future()
+        self.submit(operation, partial(_settle, answer))
+        task = await answer
+        if task.error is not None:
+            raise task.error
+        assert task.outcome is not None  # noqa: S101 - a task is answered with one or the other
+        reply: R = task.outcome.reply
+        return reply
+
+    def submit(self, operation: Operation[Any], on_answer: OnAnswer) -> None:
+        """Queue an operation; `on_answer` is called on the event loop. Raises Overloaded or Draining at once."""
+        if self.is_draining:
+            raise Draining("the service is shutting down; connect again and send it again")
+        self.batcher.submit(Task(operation, on_answer))
+
+    def deliver(self, tasks: Sequence[Task]) -> None:
+        """Hand a tick's answers over to the event loop, all at once. Called on the compute thread."""
+        self.loop.call_soon_threadsafe(self._answer, tasks)
+
+    def _answer(self, tasks: Sequence[Task]) -> None:
+        for task in tasks:
+            try:
+                task.reply_to(task)
+            except Exception:
+                logger.exception("an answer could not be given")
+        self.subscriptions.announce(tasks)
+
+    def reasons_not_ready(self) -> list[str]:
+        """Why this process should get no requests now."""
+        reasons = []
+        if self.is_draining:
+            reasons.append("the service is shutting down")
+        if self.is_dead:
+            reasons.append("the compute thread died; the service restarts")
+        if not self.models.served:
+            refused = "; all that are there were refused" if self.models.refused else ""
+            reasons.append(f"no model is served: put a bundle into {self.settings.models} and restart{refused}")
+        return reasons
+
+    async def drain(self, seconds: float, is_hurried: Callable[[], bool]) -> None:
+        """Take nothing new, let those who wait be answered, and say goodbye to sockets; at most for so long."""
+        self.is_draining = True
+        deadline = self.loop.time() + seconds
+        await self._until(lambda: not self.batcher.waiting, deadline, is_hurried)
+        await asyncio.sleep(POLL_SECONDS)  # the last answers are on their way from the compute thread
+        for socket in list(self.sockets):
+            socket.drain()
+        await self._until(lambda: not self.sockets, deadline, is_hurried)
+
+    async def _until(self, is_done: Callable[[], bool], deadline: float, is_hurried: Callable[[], bool]) -> None:
+        while not is_done() and self.loop.time() < deadline and not is_hurried():  # noqa: ASYNC110 - other threads decide
+            await asyncio.sleep(POLL_SECONDS)
+
+    def _died(self) -> None:
+        self.is_dead = True
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[Service]:
+    """A service with its compute thread, for the event loop that runs now."""
+    models = open_models(settings.models, settings.provider, settings.step_graph)
+    log_models(models)
+    metrics = Metrics()
+    with MemoryStore() as store:
+        sessions = Sessions(store, models, settings.max_resident)
+        service = Service(settings, models, store, sessions, metrics, asyncio.get_running_loop())
+        context = Context(models, sessions, time.time, settings.gap_limit, settings.max_sessions)
+        limits = TickLimits(settings.tick_rows, settings.chunk_steps, settings.tick_steps)
+        service.batcher = Batcher(
+            Engine(context, limits, metrics.on_tick),
+            service.deliver,
+            service._died,  # noqa: SLF001 - nobody else may call it
+            tick_rows=settings.tick_rows,
+            queue_limit=settings.queue_limit,
+        )
+        metrics.sessions.set_function(lambda: sessions.total)
+        metrics.resident.set_function(lambda: sessions.resident)
+        metrics.sockets.set_function(lambda: len(service.sockets))
+        metrics.waiting.set_function(lambda: service.batcher.waiting)
+        with service.batcher:
+            yield service
+
+
+def log_models(models: Models) -> None:
+    for served in models:
+        bundle, exact = served.model.bundle, "bit for bit" if served.bit_exact else "within the tolerance"
+        logger.info(
+            "serving model %s version %s on %s; its self-test held %s",
+            bundle.name, bundle.version, served.model.provider, exact,
+        )  # fmt: skip
+    for refused in models.refused:
+        logger.error("refused bundle %s: %s", refused.bundle, refused.reason)
+    if not models.served:
+        logger.error("no model is served")
+
+
+def _settle(answer: asyncio.Future[Task], task: Task) -> None:
+    if not answer.done():  # the caller may have left
+        answer.set_result(task)

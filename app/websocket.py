@@ -1,0 +1,98 @@
+"""uvicorn's WebSocket protocol, with a direct way in and out: messages are handed over as they arrive, many frames are written
+at once, and whoever writes is told when the reader is slow.
+
+An application gets it as the ASGI extension EXTENSION, accepts the connection as usual, and attaches itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+EXTENSION = "tidegate.wire"
+HANDSHAKE_SECONDS = 5.0
+
+
+class Reader(Protocol):
+    """Whoever reads from a wire. All is called on the event loop."""
+
+    def on_message(self, data: bytes) -> None: ...
+    def on_slow(self) -> None: ...
+    def on_writable(self) -> None: ...
+
+
+class Wire(WebSocketsSansIOProtocol):
+    """One connection."""
+
+    _reader: Reader | None = None
+
+    async def run_asgi(self) -> None:
+        """Run the application with the extension."""
+        self.scope["extensions"] = {**(self.scope["extensions"] or {}), EXTENSION: {"wire": self}}
+        await super().run_asgi()
+
+    def attach(self, reader: Reader) -> None:
+        """Hand over messages from now on; they are not queued."""
+        self._reader = reader
+
+    @property
+    def is_open(self) -> bool:
+        return not (self.close_sent or self.disconnected or self.transport.is_closing())
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether the reader keeps up."""
+        return self.writable.is_set()
+
+    def write(self, frames: Iterable[bytes], *, is_binary: bool) -> None:
+        """Write messages; nothing is written on a connection that ends."""
+        if not self.is_open:
+            return
+        send = self.conn.send_binary if is_binary else self.conn.send_text
+        for frame in frames:
+            send(frame)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+
+    def hold(self, *, is_held: bool) -> None:
+        """Read nothing more for now, or go on reading."""
+        if is_held == self.read_paused or self.transport.is_closing():
+            return
+        self.read_paused = is_held
+        if is_held:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def end(self, code: int, reason: str) -> None:
+        """Begin to close. A reader that does not take part in it is cut off after a while."""
+        if not self.is_open:
+            return
+        self.conn.send_close(code, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        self.hold(is_held=False)
+        self.close_timer = self.loop.call_later(HANDSHAKE_SECONDS, self.transport.abort)
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+
+    def send_receive_event_to_app(self) -> None:
+        """A whole message has arrived."""
+        if self._reader is None or self.close_sent:
+            super().send_receive_event_to_app()
+            return
+        data = self.frames[0] if len(self.frames) == 1 else b"".join(self.frames)
+        self.frames = []
+        self._reader.on_message(data)
+
+    def pause_writing(self) -> None:
+        """More is written than the other side reads."""
+        super().pause_writing()
+        if self._reader is not None:
+            self._reader.on_slow()
+
+    def resume_writing(self) -> None:
+        """The other side has caught up."""
+        super().resume_writing()
+        if self._reader is not None:
+            self._reader.on_writable()

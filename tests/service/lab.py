@@ -1,0 +1,118 @@
+"""The whole service as users run it: a process of its own, asked over real sockets."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import msgspec
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+ROOT = Path(__file__).parents[2]
+STARTUP_SECONDS = 60
+CODECS = {"tidegate.v1.json": msgspec.json, "tidegate.v1.msgpack": msgspec.msgpack}
+
+
+class Server:
+    """A running server process."""
+
+    def __init__(self, process, port, log) -> None:
+        self.process = process
+        self.port = port
+        self.log = log
+        self.url = f"http://127.0.0.1:{port}"
+        self.http = httpx.Client(base_url=self.url, timeout=20)
+
+    def post(self, path, body=None, **more):
+        return self.http.post(path, json=body, **more) if "content" not in more else self.http.post(path, **more)
+
+    def get(self, path, **query):
+        return self.http.get(path, params=query or None)
+
+    def terminate(self) -> int:
+        """SIGTERM; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(30)
+
+
+class Talk:
+    """One WebSocket whose frames are asked and answered."""
+
+    def __init__(self, socket, codec) -> None:
+        self.socket = socket
+        self.codec = codec
+
+    def send(self, **frame) -> None:
+        data = self.codec.encode(frame)
+        self.socket.send(data.decode() if self.codec is msgspec.json else data)
+
+    def receive(self, timeout=20):
+        return self.codec.decode(self.socket.recv(timeout))
+
+    def __iter__(self):
+        """All frames until the server closes."""
+        try:
+            for data in self.socket:
+                yield self.codec.decode(data)
+        except ConnectionClosed:
+            return
+
+    def ask(self, **frame):
+        self.send(**frame)
+        return self.receive()
+
+
+@contextmanager
+def talk(server, subprotocol="tidegate.v1.json"):
+    """A socket until the block ends."""
+    url = f"ws://127.0.0.1:{server.port}/v1/stream"
+    with connect(url, subprotocols=[subprotocol], compression=None, max_size=None) as socket:
+        yield Talk(socket, CODECS[subprotocol])
+
+
+@contextmanager
+def serving(models, directory, launcher=("-m", "app"), **settings):
+    """A server with these settings until the block ends."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = {"models": models, "port": port, **settings}
+    command = [sys.executable, *launcher, "serve"]
+    command += [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")}
+    log = Path(directory) / f"server-{port}.log"
+    with ExitStack() as stack:
+        output = stack.enter_context(log.open("wb"))
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=output, stdout=output)
+        server = Server(process, port, log)
+        stack.callback(_end, server)
+        _wait(server)
+        yield server
+
+
+def _wait(server) -> None:
+    deadline = time.monotonic() + STARTUP_SECONDS
+    while True:
+        try:
+            server.get("/health/live")
+        except httpx.TransportError:
+            if server.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(server.log.read_text()) from None
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _end(server) -> None:
+    server.http.close()
+    if server.process.poll() is None:
+        server.process.kill()
+    server.process.wait(10)

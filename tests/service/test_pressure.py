@@ -1,0 +1,165 @@
+"""Whatever one client does, the others are answered in time: slow readers, floods, huge bodies."""
+
+from __future__ import annotations
+
+import socket as sockets
+import threading
+import time
+
+import msgspec
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from tests.service.lab import Talk, serving, talk
+
+NOON = 1_767_268_800
+IN_TIME = 1.0  # seconds; an answer takes a few milliseconds, but the machine may be busy
+
+
+@pytest.fixture(scope="module")
+def strict(models_dir, tmp_path_factory):
+    """A server that has little patience and reads little."""
+    limits = {"ws_send_seconds": 1, "max_body_bytes": 100_000, "queue_limit": 300, "ws_window": 64}
+    with serving(models_dir, tmp_path_factory.mktemp("strict"), **limits) as running:
+        yield running
+
+
+def slowest_answer(server, name, seconds) -> float:
+    """The longest that a well-behaved client waits meanwhile."""
+    slowest, end, step = 0.0, time.monotonic() + seconds, 0
+    with talk(server) as socket:
+        socket.ask(op="open", id=name, model="sum", version="1", start=NOON)
+        while time.monotonic() < end:
+            began, step = time.monotonic(), step + 1
+            assert socket.ask(op="step", session=name, values=[1], step=step)["step"] == step
+            slowest = max(slowest, time.monotonic() - began)
+    return slowest
+
+
+def test_a_slow_reader_is_closed_and_never_stalls_the_others(strict, name):
+    with talk(strict) as socket:
+        for i in range(400):
+            assert socket.ask(op="open", id=f"{name}-{i}", model="sum", version="1", start=NOON)["op"] == "opened"
+    raw = sockets.socket()
+    raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+    raw.connect(("127.0.0.1", strict.port))
+    url = f"ws://127.0.0.1:{strict.port}/v1/stream"
+    with connect(url, sock=raw, compression=None, max_queue=1) as slow:
+        stop = threading.Event()
+        flood = threading.Thread(target=_flood, args=(slow, name, stop))
+        flood.start()
+        assert slowest_answer(strict, f"{name}-quick", 4) < IN_TIME
+        stop.set()
+        assert list(Talk(slow, msgspec.json))  # all that was written before the server gave up
+        flood.join(10)
+    assert slow.close_code == 1013
+    assert "has not read for 1 s" in strict.log.read_text()
+    assert b"\ntidegate_sockets 0.0" in strict.get("/metrics").content
+
+
+def _flood(slow, name, stop) -> None:
+    """Ask for much and read nothing."""
+    names = ", ".join(f'"{name}-{i}"' for i in range(400))
+    values = ", ".join(["1"] * 400)
+    frame = f'{{"op": "steps", "sessions": [{names}], "values": [{values}]}}'
+    try:
+        while not stop.is_set():
+            slow.send(frame)
+    except ConnectionClosed:
+        pass
+
+
+def test_a_flood_is_refused_as_overloaded_and_what_was_taken_is_answered(strict, name):
+    names = [f"{name}-{i}" for i in range(6)]
+    sockets_open = [talk(strict) for _ in names]
+    entered = [one.__enter__() for one in sockets_open]
+    try:
+        for one, socket in zip(names, entered, strict=True):
+            socket.ask(op="open", id=one, model="sum", version="1", start=NOON)
+        senders = [threading.Thread(target=_send_many, args=pair) for pair in zip(entered, names, strict=True)]
+        for sender in senders:
+            sender.start()
+        counted = [_count(socket) for socket in entered]
+        for sender in senders:
+            sender.join()
+    finally:
+        for one in sockets_open:
+            one.__exit__(None, None, None)
+    for one, (applied, refused) in zip(names, counted, strict=True):
+        assert applied + refused == 1000
+        assert strict.get(f"/v1/sessions/{one}").json()["step"] == applied
+    assert all(applied for applied, _ in counted)
+
+
+def _send_many(socket, name) -> None:
+    for i in range(1000):
+        socket.send(op="step", ref=i, session=name, values=[1], forecast=False)
+
+
+def _count(socket) -> tuple[int, int]:
+    replies = [socket.receive() for _ in range(1000)]
+    refused = [reply for reply in replies if reply["op"] == "error"]
+    assert {reply["code"] for reply in refused} <= {"overloaded"}
+    return 1000 - len(refused), len(refused)
+
+
+def test_overloaded_says_when_to_try_again(models_dir, tmp_path):
+    with serving(models_dir, tmp_path, max_sessions=1) as small:
+        assert small.post("/v1/sessions", {"id": "a", "model": "sum"}).status_code == 201
+        answer = small.post("/v1/sessions", {"id": "b", "model": "sum"})
+        assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_a_body_that_is_too_large_is_not_read(strict):
+    with sockets.create_connection(("127.0.0.1", strict.port), timeout=5) as raw:
+        raw.sendall(b"POST /v1/forecast HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n{")
+        answer = raw.makefile("rb").read()  # to the end, which the server makes
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b'"code":"too-large"' in answer
+
+
+def test_a_body_in_chunks_that_grows_too_large_is_cut_off(strict):
+    chunk = b"%x\r\n" % 60_000 + b"1" * 60_000 + b"\r\n"
+    with sockets.create_connection(("127.0.0.1", strict.port), timeout=5) as raw:
+        raw.sendall(b"POST /v1/forecast HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk + chunk)
+        assert raw.recv(65536).startswith(b"HTTP/1.1 413 ")
+
+
+def test_bad_bodies_cost_others_nothing(strict, name):
+    bad = [
+        b'{"values": ' + b"[" * 90_000,
+        b'{"values": [' + b"1," * 49_000 + b"true]}",
+        b"9" * 99_000,
+        b'{"a":' * 19_000,
+    ]
+    stop = threading.Event()
+
+    def send_bad() -> None:
+        while not stop.is_set():
+            for body in bad:
+                answer = strict.http.post("/v1/sessions/x/steps", content=body)
+                assert answer.status_code == 422
+                assert len(answer.content) < 1000
+
+    sender = threading.Thread(target=send_bad)
+    sender.start()
+    try:
+        assert slowest_answer(strict, name, 2) < IN_TIME
+    finally:
+        stop.set()
+        sender.join()
+
+
+def test_a_caller_that_leaves_does_not_strand_the_others(strict, name):
+    strict.post("/v1/sessions", {"id": name, "model": "sum", "version": "1"})
+    body = b'{"values": [1]}'
+    head = f"POST /v1/sessions/{name}/steps HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    for _ in range(50):
+        with sockets.create_connection(("127.0.0.1", strict.port)) as raw:
+            raw.sendall(head + body)
+    with sockets.create_connection(("127.0.0.1", strict.port)) as raw:
+        raw.sendall(head + body[:5])  # and never the rest
+    assert strict.post(f"/v1/sessions/{name}/steps", {"values": [1]}).status_code == 200
+    assert "Traceback" not in strict.log.read_text()

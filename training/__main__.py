@@ -1,0 +1,40 @@
+"""`python -m training fit`: from a file of history to a bundle that can be served."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from training.errors import InputError
+from training.options import PROGRAM, parse
+
+REFUSED, FAILED, INTERRUPTED = 2, 1, 130  # exit codes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what a command line asks for and return the exit code; errors are one line on standard error."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        request = parse(arguments)
+        from training.run import run  # noqa: PLC0415 - torch takes seconds to import, a refused option none
+
+        run(request, ["fit", *arguments[1:]], Console(highlight=False, soft_wrap=True))
+    except InputError as error:
+        return complain(REFUSED, str(error))
+    except KeyboardInterrupt:
+        return complain(INTERRUPTED, "interrupted; no bundle was written")
+    except (OSError, RuntimeError) as error:  # a full disk, a parity that does not hold
+        return complain(FAILED, str(error))
+    return 0
+
+
+def complain(code: int, text: str) -> int:
+    """Say what is wrong, in one line."""
+    sys.stderr.write(f"{PROGRAM}: {' '.join(text.split())}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""A fit from file to bundle, in the order in which it happens."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from model.contract import METRICS_FILE, REPORT_FILE, Covariate, checksum
+from model.export import export
+from training.checkpoint import Curve, Run
+from training.config import FitConfig
+from training.dataset import Columns, Panel, Split, read_panel, split_panel
+from training.errors import InputError
+from training.evaluate import backtest
+from training.facts import course, facts
+from training.graphs import Graphs
+from training.interruption import Interruption, interruptible
+from training.loop import Fit
+from training.metrics import Document, document
+from training.options import Request
+from training.progress import Display
+from training.publish import next_version, published
+from training.report import report
+from training.summary import describe_data, table
+
+INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The history as it is learned from; `digest` is the file's SHA-256."""
+
+    panel: Panel
+    split: Split
+    digest: str
+
+
+def run(request: Request, arguments: Sequence[str], console: Console) -> Path:
+    """Read, fit, export, judge, report and publish; the bundle's directory.
+
+    Raises InputError when options or data cannot be used, ParityError when the exported graphs are not what was trained,
+    and KeyboardInterrupt at the second Ctrl-C. In all of these cases no bundle is written.
+    """
+    config = request.config
+    data = read(config)
+    console.print(describe_data(config, data.panel, data.split))
+    torch.set_num_threads(config.threads)
+    fit = Fit(data.panel, data.split, config)
+    run = Run(config, data.digest)
+    curve = _begin(run, fit, resume=request.resume, console=console)
+    with interruptible() as interruption:
+        ending = learn(fit, curve, run, interruption, console)
+        record = facts(config, arguments, data.digest, data.panel, data.split) | course(fit, curve, ending)
+        place = config.out / config.name / next_version(config.out, config.name)
+        with published(run.directory / "bundle", place) as draft:
+            metrics = build(draft, place, fit, curve, data, record)
+    console.print(table(metrics))
+    console.print(f"Wrote {place}; the plots are in {place / REPORT_FILE}.")
+    if ending == INTERRUPTED:
+        console.print(f"Stopped at step {fit.step}; the same command with --resume goes on from there.")
+    else:
+        run.remove()
+    return place
+
+
+def read(config: FitConfig) -> Data:
+    """The panel that a configuration names, and its parts; raises InputError."""
+    known = [Covariate(name) for name in config.covariates]
+    ahead = [Covariate(name, known_ahead=True) for name in config.future_covariates]
+    columns = Columns(config.time, config.target, config.series, (*known, *ahead))
+    panel = read_panel(config.data, columns, config.frequency)
+    split = split_panel(panel, config.horizon, config.validate_from, config.test_from)
+    return Data(panel, split, checksum(config.data))
+
+
+def learn(fit: Fit, curve: Curve, run: Run, interruption: Interruption, console: Console) -> str:
+    """Fit with a checkpoint at every validation; how it ended: at the last step, by an early stop or by Ctrl-C."""
+    before, began = curve.seconds, time.monotonic()
+    with Display(console, fit.config.steps, fit.step) as display:
+        for progress in fit:
+            if not math.isfinite(progress.loss):
+                raise InputError(f"the loss is {progress.loss} at step {progress.step}; lower --learning-rate")
+            curve.loss.append(progress.loss)
+            curve.seconds = before + time.monotonic() - began
+            if progress.validation is not None:
+                curve.validation[progress.step] = progress.validation
+            if progress.validation is not None or interruption.asked:
+                run.save(fit, curve)
+            display.show(progress)
+            if interruption.asked:
+                break
+    if fit.step == fit.config.steps:
+        return "last step"
+    if fit.stale > fit.config.patience:
+        console.print(f"Stopped early at step {fit.step}: {fit.stale} validations brought no better one.")
+        return "early stop"
+    console.print("Stopping: judging and writing the best so far. Ctrl-C once more ends at once.")
+    curve.validation[fit.step] = fit.judge()
+    return INTERRUPTED
+
+
+def build(draft: Path, place: Path, fit: Fit, curve: Curve, data: Data, record: dict[str, Any]) -> Document:
+    """Fill a directory with a bundle: graphs and description, what they are worth, and the report."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    bundle = export(fit.best(), draft, name=place.parent.name, version=place.name, created_at=now, training=record)
+    graphs = Graphs(draft, bundle)
+    found = backtest(graphs, data.panel, data.split)
+    metrics = document(found, data.panel, data.split)
+    (draft / METRICS_FILE).write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    page = report(graphs, data.panel, data.split, curve, found, metrics)
+    (draft / REPORT_FILE).write_text(page, encoding="utf-8")
+    return metrics
+
+
+def _begin(run: Run, fit: Fit, *, resume: bool, console: Console) -> Curve:
+    """Where the fit starts: anew, or where the interrupted run left it."""
+    if resume:
+        curve = run.restore(fit)
+        console.print(f"Going on from step {fit.step} of {run.file}.")
+        return curve
+    run.prepare()
+    if run.file.exists():
+        console.print(f"An interrupted run lies in {run.file}; it will be replaced (--resume would go on with it).")
+    return Curve()

@@ -1,0 +1,49 @@
+"""What a fit says before and after, on the terminal."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from training.config import FitConfig
+from training.dataset import Panel, Split
+from training.evaluate import OURS
+from training.metrics import Document
+from training.times import format_duration, format_time
+
+LABELS = {OURS: "Tidegate", "naive": "naive"}
+
+
+def describe_data(config: FitConfig, panel: Panel, split: Split) -> str:
+    """The data and their parts, gaps said aloud."""
+    steps = f"{len(panel):,} steps of {format_duration(panel.frequency)}"
+    series = f"{len(panel.series):,} series" if len(panel.series) > 1 else "one series"
+    lines = [f"{config.data.name}: {series}, {steps}, {format_time(panel.start)} to {format_time(panel.end)}"]
+    if panel.filled:
+        share = 100 * panel.filled / len(panel)
+        lines.append(f"{panel.filled:,} of them ({share:.1f} %) have no row in the file: filled in as missing")
+    first = panel.series[0]
+    parts = (panel.time(first, rows[0]) for rows in (split.validate_from, split.test_from))
+    lines.append("validation from {}, test from {}".format(*map(format_time, parts)))
+    return "\n".join(lines)
+
+
+def table(metrics: Document) -> Table:
+    """Every forecaster's metrics, the better ones being lower."""
+    found = Table(title="Backtest, {from} to {to}, {origins:,} origins".format(**metrics["test"]), title_justify="left")
+    for column in ("", "WQL", "MASE", "sMAPE %", "MAE", "in band %"):
+        found.add_column(column, justify="left" if not column else "right", no_wrap=True)
+    for name, row in metrics["forecasters"].items():
+        cells = [number(row["wql"], 4), number(row["mase"], 3), number(row["smape"], 2), number(row["mae"], 2)]
+        covered = row.get("coverage")
+        found.add_row(label(name), *cells, number(None if covered is None else 100 * covered, 1))
+    return found
+
+
+def label(forecaster: str) -> str:
+    """How people call a forecaster."""
+    return LABELS.get(forecaster, f"{forecaster.replace('seasonal-naive-', 'seasonal naive (')} steps)")
+
+
+def number(value: float | None, places: int) -> str:
+    """A number for people; a dash where there is none."""
+    return "–" if value is None else f"{value:,.{places}f}"
