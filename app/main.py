@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app import encoding, openapi
 from app.endpoint import Call, Endpoint, refused
@@ -20,6 +20,7 @@ from app.errors import MethodNotAllowed, NotFound
 from app.routes import forecast, health, models, pages, sessions, stream
 from app.service import running
 from app.settings import Settings
+from app.stores.base import StoreFailure
 
 ENDPOINTS = (*forecast.ENDPOINTS, *sessions.ENDPOINTS, *models.ENDPOINTS, *health.ENDPOINTS)
 SESSIONS = "/v1/sessions/"
@@ -49,7 +50,9 @@ class Tidegate(FastAPI):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         short_way = self._short_way(scope) if scope["type"] == "http" else None
-        if short_way is None:
+        if scope["type"] == "lifespan":
+            await super().__call__(scope, receive, _briefly(send))
+        elif short_way is None:
             await super().__call__(scope, receive, send)
         else:
             await short_way(scope, receive, send)
@@ -75,6 +78,17 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with running(app.state.settings) as service:
         app.state.service = service
         yield
+
+
+def _briefly(send: Send) -> Send:
+    """Say why the store cannot be used in one line, where Starlette would send a traceback."""
+
+    async def briefly(message: Message) -> None:
+        last = str(message.get("message", "")).strip().rpartition("\n")[2]
+        _, is_ours, reason = last.partition(f"{StoreFailure.__name__}: ")
+        await send({**message, "message": reason} if is_ours else message)
+
+    return briefly
 
 
 async def _unknown(request: Request, error: Exception) -> Response:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -15,14 +15,15 @@ from app.engine.batcher import Batcher
 from app.engine.engine import Engine, TickLimits
 from app.engine.operations.base import Context, Operation
 from app.engine.registry import Models, open_models
-from app.engine.sessions import Sessions
+from app.engine.sessions import SessionLimits, Sessions
 from app.engine.task import Task
 from app.errors import Draining
 from app.metrics import Metrics
 from app.settings import Settings
 from app.stores.base import Store
-from app.stores.memory import MemoryStore
+from app.stores.opening import open_store
 from app.subscriptions import Subscriptions
+from app.sweeping import sweeping
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +64,7 @@ class Service:
         task = await answer
         if task.error is not None:
             raise task.error
-        assert task.outcome is not None  # noqa: S101 - a task is answered with one or the other
-        reply: R = task.outcome.reply
+        reply: R = task.reply
         return reply
 
     def submit(self, operation: Operation[Any], on_answer: OnAnswer) -> None:
@@ -121,10 +121,13 @@ def running(settings: Settings) -> Iterator[Service]:
     models = open_models(settings.models, settings.provider, settings.step_graph)
     log_models(models)
     metrics = Metrics()
-    with MemoryStore() as store:
-        sessions = Sessions(store, models, settings.max_resident)
+    with store_of(settings) as store:
+        limits_of_sessions = SessionLimits(
+            settings.max_sessions, settings.max_resident, settings.idle_seconds, settings.tombstone_seconds
+        )
+        sessions = Sessions(store, models, limits_of_sessions, time.time)
         service = Service(settings, models, store, sessions, metrics, asyncio.get_running_loop())
-        context = Context(models, sessions, time.time, settings.gap_limit, settings.max_sessions)
+        context = Context(models, sessions, time.time, settings.gap_limit)
         limits = TickLimits(settings.tick_rows, settings.chunk_steps, settings.tick_steps)
         service.batcher = Batcher(
             Engine(context, limits, metrics.on_tick),
@@ -137,8 +140,14 @@ def running(settings: Settings) -> Iterator[Service]:
         metrics.resident.set_function(lambda: sessions.resident)
         metrics.sockets.set_function(lambda: len(service.sockets))
         metrics.waiting.set_function(lambda: service.batcher.waiting)
-        with service.batcher:
+        with service.batcher, sweeping(service.loop, service.ask):
             yield service
+
+
+def store_of(settings: Settings) -> AbstractContextManager[Store]:
+    return open_store(
+        settings.store, settings.data_dir, settings.durability, settings.sync_seconds, settings.store_bytes
+    )
 
 
 def log_models(models: Models) -> None:

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, DirectoryPath, Field, ValidationErro
 
 from app.engine.graphs import Provider
 from app.engine.runtime import StepGraph
+from app.stores.base import Durability
+from app.stores.opening import Kind
 
 PREFIX = "TIDEGATE_"
 Count = Annotated[int, Field(ge=1)]
@@ -31,8 +33,21 @@ class Settings(BaseModel):
     provider: Annotated[Provider, Field(description="execution provider; auto takes CUDA where it is")] = "auto"
     step_graph: Annotated[StepGraph, Field(description="graph for single steps; auto measures at start")] = "auto"
     max_body_bytes: Annotated[Count, Field(description="largest request body")] = 8 * 2**20
+    store: Annotated[Kind, Field(description="where sessions are kept: lmdb, on disk, or memory")] = "lmdb"
+    data_dir: Annotated[Path, Field(description="directory of the session store, for one process")] = Path(
+        "tidegate-data"
+    )
+    durability: Annotated[Durability, Field(description="when a step counts as kept: sync, interval or none")] = "sync"
+    sync_seconds: Annotated[
+        float, Field(gt=0, le=3600, description="longest wait for the disk, with durability interval")
+    ] = 1.0
+    store_bytes: Annotated[int, Field(ge=2**20, description="largest size of the store's file")] = 2**40
     max_sessions: Annotated[Count, Field(description="sessions that may exist")] = 1_000_000
     max_resident: Annotated[Count, Field(description="sessions kept in memory ready to step")] = 100_000
+    idle_seconds: Annotated[float, Field(gt=0, description="idle time after which a session expires")] = 30 * 86400.0
+    tombstone_seconds: Annotated[float, Field(ge=0, description="how long it is remembered how a session ended")] = (
+        7 * 86400.0
+    )
     gap_limit: Annotated[int, Field(ge=0, description="steps filled as missing at once, where on_gap is missing")] = (
         1000
     )

@@ -104,9 +104,9 @@ class Socket:
         self._unanswered -= asked.weight
         if not self._wire.is_open:
             return
-        if task.error is None and task.outcome is not None:
+        if task.error is None:
             self._service.metrics.answered("websocket", asked.op, "ok")
-            self._send(asked.reply(task.outcome.reply))
+            self._send(asked.reply(task.reply))
             self._follow(asked)
         else:
             refusal = task.error if isinstance(task.error, Refusal) else Internal("this is our mistake")

@@ -38,9 +38,9 @@ class Subscriptions:
         if not self._subscribers:
             return
         for task in tasks:
-            if task.outcome is None or task.error is not None:
+            if task.error is not None:
                 continue
-            operation, reply = task.operation, task.outcome.reply
+            operation, reply = task.operation, task.reply
             if isinstance(operation, TakeSteps):
                 self._tell(operation.key, reply)
             elif isinstance(operation, TakeColumns):

@@ -12,7 +12,7 @@ from app.engine.engine import Engine, TickLimits
 from app.engine.operations.base import Context
 from app.engine.registry import open_models
 from app.engine.session import Key
-from app.engine.sessions import Sessions
+from app.engine.sessions import SessionLimits, Sessions
 from app.engine.task import Task
 from app.stores.memory import MemoryStore
 from model.contract import Covariate
@@ -50,12 +50,12 @@ def lab(models):
 class Lab:
     """An engine without a thread: asking runs ticks until the answer is there."""
 
-    def __init__(self, models, *, store=None, limits=None, max_resident=100, max_sessions=1000, gap_limit=5) -> None:
+    def __init__(self, models, *, store=None, limits=None, gap_limit=5, **sessions) -> None:
         self.ticks = []
         self.store = store or MemoryStore()
         self.clock = float(NOON)
-        self.sessions = Sessions(self.store, models, max_resident)
-        self.context = Context(models, self.sessions, lambda: self.clock, gap_limit, max_sessions)
+        self.sessions = Sessions(self.store, models, SessionLimits(**sessions), lambda: self.clock)
+        self.context = Context(models, self.sessions, lambda: self.clock, gap_limit)
         self.engine = Engine(self.context, limits or TickLimits(), self.ticks.append)
 
     def ask(self, operation):
@@ -69,7 +69,7 @@ class Lab:
         """The replies to operations that arrive together, refusals among them."""
         tasks = [Task(operation) for operation in operations]
         self.run(tasks)
-        return [task.error or task.outcome.reply for task in tasks]
+        return [task.error or task.reply for task in tasks]
 
     def run(self, tasks) -> None:
         self.engine.tick(tasks)

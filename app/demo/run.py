@@ -123,6 +123,8 @@ def served(models: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
         "127.0.0.1",
         "--port",
         str(port),
+        "--store",
+        "memory",
     ]
     process = subprocess.Popen(command)  # noqa: S603 - our own program
     try:

@@ -1,48 +1,112 @@
-"""Resident session state: one float32 matrix whose rows are handed out as slots. What goes in and out is copied, never a view."""
+"""The resident sessions of one model, as columns: what goes in and out is copied, never a view."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.engine.arrays import Floats
+from app.engine.runtime import Model
+from app.engine.session import FACTS, NO_METADATA, Facts, Key, Session, pack_tail
+
+Slots = NDArray[np.intp]
+NEVER = np.iinfo(np.int64).max  # when a slot that is free was used
 
 
 class Arena:
-    """A matrix of `capacity` states of `state_size` floats.
+    """A state of S floats and the facts for each of at most `capacity` sessions, by slot.
 
-    The operating system commits its pages when they are first touched, so a large capacity costs nothing until it is used
-    and the matrix is never copied to grow. Slots that were used before are therefore handed out first.
+    The operating system commits the pages of the columns when they are first touched, so a large capacity costs nothing until
+    it is used, and nothing is ever copied to grow. Slots that were used before are therefore handed out first.
     """
 
-    def __init__(self, capacity: int, state_size: int) -> None:
-        self._states = np.zeros((capacity, state_size), np.float32)
+    def __init__(self, model: Model, capacity: int) -> None:
+        self.model = model
+        self.tail = pack_tail(model.build, NO_METADATA)
+        self._states = np.zeros((capacity, model.bundle.state_size), np.float32)
+        self._facts = np.zeros(capacity, FACTS)
+        self._used = np.zeros(capacity, np.int64)
+        self._keys: list[Key | None] = []
+        self._slots: dict[Key, int] = {}
         self._free: list[int] = []
-        self._untouched = 0
+        self._metadata: dict[int, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._slots
 
     @property
-    def used(self) -> int:
-        """How many slots are taken."""
-        return self._untouched - len(self._free)
+    def slots(self) -> Mapping[Key, int]:
+        """Where each resident session is."""
+        return self._slots
 
-    def take(self) -> int:
-        """A slot; raises IndexError when all are taken."""
-        if self._free:
-            return self._free.pop()
-        if self._untouched == len(self._states):
-            raise IndexError(f"all {self._untouched} slots of the arena are taken")
-        self._untouched += 1
-        return self._untouched - 1
-
-    def release(self, slot: int) -> None:
-        """Give a slot back."""
-        self._free.append(slot)
-
-    def gather(self, slots: Sequence[int]) -> Floats:
+    def gather(self, slots: Sequence[int] | Slots) -> Floats:
         """The states (N, S) in these slots."""
         return self._states[np.asarray(slots, np.intp)]
 
-    def scatter(self, slots: Sequence[int], states: Floats) -> None:
-        """Put states (N, S) into these slots."""
-        self._states[np.asarray(slots, np.intp)] = states
+    def facts(self, slots: Sequence[int] | Slots) -> Facts:
+        """The facts (N,) in these slots."""
+        return self._facts[np.asarray(slots, np.intp)]
+
+    def metadata(self, slot: int) -> bytes:
+        return self._metadata.get(slot, NO_METADATA)
+
+    def tail_of(self, slot: int) -> bytes:
+        """What follows the facts in the stored header of the session in a slot."""
+        own = self._metadata.get(slot)
+        return self.tail if own is None else pack_tail(self.model.build, own)
+
+    def session(self, slot: int) -> Session:
+        return Session.of(self._facts[slot], self.model.build, self.metadata(slot))
+
+    def touch(self, slots: Sequence[int] | Slots, now: int) -> None:
+        """Note that these slots are used now, by a count that grows."""
+        self._used[slots] = now
+
+    def add(self, key: Key, metadata: bytes) -> int:
+        """A slot for a session that has none, which `scatter` fills. There must be room."""
+        if self._free:
+            slot = self._free.pop()
+            self._keys[slot] = key
+        else:
+            slot = len(self._keys)
+            self._keys.append(key)
+        self._slots[key] = slot
+        self.describe(slot, metadata)
+        return slot
+
+    def describe(self, slot: int, metadata: bytes) -> None:
+        """Give the session in a slot its metadata."""
+        self._metadata.pop(slot, None)
+        if metadata != NO_METADATA:
+            self._metadata[slot] = metadata
+
+    def scatter(self, slots: Sequence[int] | Slots, facts: Facts, states: Floats) -> None:
+        """Put facts (N,) and states (N, S) into these slots."""
+        index = np.asarray(slots, np.intp)
+        self._states[index] = states
+        self._facts[index] = facts
+
+    def remove(self, key: Key) -> None:
+        """Give back the slot of a session, if it has one."""
+        slot = self._slots.pop(key, None)
+        if slot is None:
+            return
+        self._keys[slot] = None
+        self._used[slot] = NEVER
+        self._metadata.pop(slot, None)
+        self._free.append(slot)
+
+    def least_recent(self, count: int) -> list[tuple[int, Key]]:
+        """At most `count` sessions that were not used for longest, with the count of their last use."""
+        used = self._used[: len(self._keys)]
+        count = min(count, len(self))
+        if count == 0:
+            return []
+        oldest: Any = np.argpartition(used, count - 1)[:count]
+        return [(int(used[slot]), key) for slot in oldest if (key := self._keys[slot]) is not None]

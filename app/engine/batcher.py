@@ -119,6 +119,6 @@ class Batcher:
         with self._change:
             left, self._unanswered = list(self._unanswered), set()
         for task in left:
-            task.error = kind("the service stopped before this was applied; connect again and send it again")
+            task.refuse(kind("the service stopped before this was applied; connect again and send it again"))
         if left:
             self._deliver(left)

@@ -8,11 +8,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from app.engine import group
 from app.engine.group import Group
-from app.engine.operations.base import Context
-from app.engine.task import Task
+from app.engine.operations.base import Context, Outcome
+from app.engine.operations.stepping import TakeSteps, begin_together
+from app.engine.task import Job, Task
 from app.errors import Internal, Refusal, StoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ class Engine:
         self._context = context
         self._limits = limits
         self._on_tick = on_tick
-        self._long: deque[tuple[Task, Group]] = deque()
+        self._long: deque[tuple[Job, Group]] = deque()
 
     @property
     def is_busy(self) -> bool:
@@ -56,101 +58,125 @@ class Engine:
     def tick(self, arrived: Sequence[Task]) -> list[Task]:
         """Begin tasks, move everybody on, and return the tasks that are answered: what changed is kept by then."""
         began, tick = time.perf_counter(), Tick()
-        self._begin(arrived)
-        moved = self._encode(arrived, tick)
-        computed = [task for task in unique([*arrived, *moved]) if task.is_computed]
+        jobs = self._begin(arrived)
+        moved = self._encode(jobs, tick)
+        computed = [job for job in unique([*jobs, *moved]) if job.is_computed and not job.is_answered]
         self._decode(computed, tick)
-        self._finish(computed)
-        self._commit(computed, tick)
-        tick.tasks, tick.seconds = len(computed), time.perf_counter() - began
+        self._commit(self._finish(computed), tick)
+        concerned = dict.fromkeys([*arrived, *(task for job in moved for task in job.tasks)])
+        answered = [task for task in concerned if task.is_answered]
+        tick.tasks, tick.seconds = len(answered), time.perf_counter() - began
         self._on_tick(tick)
-        return computed
+        return answered
 
-    def _begin(self, tasks: Iterable[Task]) -> None:
+    def _begin(self, tasks: Iterable[Task]) -> list[Job]:
+        """What is to be computed: single steps together, everything else by itself."""
+        jobs: list[Job] = []
+        singles: dict[Task, TakeSteps] = {}
         for task in tasks:
+            if isinstance(task.operation, TakeSteps) and task.operation.is_single:
+                singles[task] = task.operation
+                continue
             with answering([task]):
-                task.work = task.operation.begin(self._context)
+                jobs.append(Job([task], task.operation.begin(self._context)))
+        if singles:
+            with answering(list(singles)):
+                jobs += self._begin_together(list(singles), list(singles.values()))
+        return jobs
 
-    def _encode(self, arrived: Iterable[Task], tick: Tick) -> list[Task]:
-        """Everybody's next observations, equal lengths under one model together; the tasks that were moved."""
-        turns: dict[tuple[int, int], list[tuple[Task, Group]]] = {}
-        for task, one, steps in [*self._live(arrived), *self._long_turns()]:
-            turns.setdefault((id(one.model), steps), []).append((task, one))
+    def _begin_together(self, tasks: Sequence[Task], operations: Sequence[TakeSteps]) -> list[Job]:
+        together = begin_together(self._context, operations)
+        for place, refusal in together.refused.items():
+            tasks[place].refuse(refusal)
+        return [Job([tasks[place] for place in places], work, is_shared=True) for places, work in together.works]
+
+    def _encode(self, jobs: Iterable[Job], tick: Tick) -> list[Job]:
+        """Everybody's next observations, equal lengths under one model together; the jobs that were moved."""
+        turns: dict[tuple[int, int], list[tuple[Job, Group]]] = {}
+        for job, one, steps in [*self._live(jobs), *self._long_turns()]:
+            turns.setdefault((id(one.model), steps), []).append((job, one))
             tick.rows += one.rows
             tick.observations += one.rows * steps
         for (_, steps), members in turns.items():
-            with answering([task for task, _ in members]):
+            with answering([job for job, _ in members]):
                 group.encode([one for _, one in members], steps, self._limits.rows)
-            self._long.extend((task, one) for task, one in members if one.remaining and not task.error)
-        return [task for members in turns.values() for task, _ in members]
+            self._long.extend((job, one) for job, one in members if one.remaining and not job.is_answered)
+        return [job for members in turns.values() for job, _ in members]
 
-    def _live(self, arrived: Iterable[Task]) -> Iterator[tuple[Task, Group, int]]:
+    def _live(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Group, int]]:
         """Single steps, all of them at once; longer sequences queue up behind those that are under way."""
-        for task in arrived:
-            for one in task.groups:
+        for job in jobs:
+            for one in job.groups:
                 if one.remaining == 1:
-                    yield task, one, 1
+                    yield job, one, 1
                 elif one.remaining:
-                    self._long.append((task, one))
+                    self._long.append((job, one))
 
-    def _long_turns(self) -> Iterator[tuple[Task, Group, int]]:
+    def _long_turns(self) -> Iterator[tuple[Job, Group, int]]:
         """The next chunks of long sequences in turn, so many that live steps never wait long for them."""
         budget = self._limits.long_steps
         while self._long and budget > 0:
-            task, one = self._long.popleft()
-            if task.error:
+            job, one = self._long.popleft()
+            if job.is_answered:
                 continue
             steps = min(one.remaining, self._limits.chunk_steps, max(1, self._limits.long_steps // one.rows))
             budget -= steps * one.rows
-            yield task, one, steps
+            yield job, one, steps
 
-    def _decode(self, tasks: Iterable[Task], tick: Tick) -> None:
-        wanted: dict[int, list[tuple[Task, Group]]] = {}
-        for task in tasks:
-            for one in task.groups:
+    def _decode(self, jobs: Iterable[Job], tick: Tick) -> None:
+        wanted: dict[int, list[tuple[Job, Group]]] = {}
+        for job in jobs:
+            for one in job.groups:
                 if one.future is not None:
-                    wanted.setdefault(id(one.model), []).append((task, one))
+                    wanted.setdefault(id(one.model), []).append((job, one))
                     tick.forecasts += one.rows
         for members in wanted.values():
-            with answering([task for task, _ in members]):
+            with answering([job for job, _ in members]):
                 group.decode([one for _, one in members], self._limits.rows)
 
-    def _finish(self, tasks: Iterable[Task]) -> None:
-        for task in tasks:
-            if task.work and not task.error:
-                with answering([task]):
-                    task.outcome = task.work.finish()
+    def _finish(self, jobs: Iterable[Job]) -> list[tuple[Job, Outcome[Any]]]:
+        """Answer every job; the answers that change something wait for their commit before they are given."""
+        changes: list[tuple[Job, Outcome[Any]]] = []
+        for job in jobs:
+            if job.is_answered:
+                continue
+            with answering([job]):
+                outcome = job.work.finish()
+                job.answer(outcome.reply)
+                changes += [(job, outcome)] if outcome.changes else []
+        return changes
 
-    def _commit(self, tasks: Iterable[Task], tick: Tick) -> None:
+    def _commit(self, changes: Sequence[tuple[Job, Outcome[Any]]], tick: Tick) -> None:
         """One transaction for all that changed. State changes here and nowhere else."""
-        changed = [task for task in tasks if task.outcome and (task.outcome.moved or task.outcome.ended)]
-        if not changed:
+        if not changes:
             return
         began = time.perf_counter()
-        outcomes = [task.outcome for task in changed if task.outcome]
-        moved = [move for outcome in outcomes for move in outcome.moved]
-        ended = [end for outcome in outcomes for end in outcome.ended]
+        outcomes = [outcome for _, outcome in changes]
         try:
-            self._context.sessions.commit(moved, ended)
+            self._context.sessions.commit(
+                [move for outcome in outcomes for move in outcome.moved],
+                [end for outcome in outcomes for end in outcome.ended],
+                [key for outcome in outcomes for key in outcome.forgotten],
+            )
         except StoreUnavailable as refusal:
-            for task in changed:
-                task.error = StoreUnavailable(refusal.detail)
+            for task in (task for job, _ in changes for task in job.tasks if task.error is None):
+                task.refuse(StoreUnavailable(refusal.detail))
         tick.commit_seconds = time.perf_counter() - began
 
 
 @contextmanager
-def answering(tasks: Sequence[Task]) -> Iterator[None]:
+def answering(concerned: Sequence[Task] | Sequence[Job]) -> Iterator[None]:
     """What goes wrong inside concerns these tasks and nobody else."""
     try:
         yield
     except Refusal as refusal:
-        for task in tasks:
-            task.error = refusal
+        for one in concerned:
+            one.refuse(refusal)
     except Exception:
-        logger.exception("a batch of %d failed", len(tasks))
-        for task in tasks:
-            task.error = Internal("the computation failed; the session has not moved, and trying again is safe")
+        logger.exception("a batch of %d failed", len(concerned))
+        for one in concerned:
+            one.refuse(Internal("the computation failed; the session has not moved, and trying again is safe"))
 
 
-def unique(tasks: Iterable[Task]) -> list[Task]:
-    return list(dict.fromkeys(tasks))
+def unique(jobs: Iterable[Job]) -> list[Job]:
+    return list(dict.fromkeys(jobs))

@@ -51,20 +51,37 @@ class Selection:
     future: Floats
 
     def forecast(self, quantiles: Floats, origin: int) -> Forecast:
-        """The forecast after the observation at time `origin`. A level between two trained ones is interpolated linearly.
+        """The forecast after the observation at time `origin`, from quantiles (H, C, Q).
 
         Raises InvalidRequest when the model's numbers are not finite.
         """
         if not np.isfinite(quantiles).all():
-            raise InvalidRequest("the model has no finite forecast after these values; send values of a usual size")
+            raise not_finite()
+        return self.dated(self.wanted(quantiles), origin)
+
+    def wanted(self, quantiles: Floats) -> Floats:
+        """The part (…, horizon, C, levels) of quantiles (…, H, C, Q); between two trained levels, interpolated linearly."""
         trained = self.bundle.quantiles
+        wanted = quantiles[..., : self.horizon, :, :]
+        if self.levels == trained:
+            return wanted
         place = np.interp(self.levels, trained, np.arange(len(trained)))
         low = place.astype(np.intp)
-        high, weight = np.minimum(low + 1, len(trained) - 1), (place - low).astype(np.float32)
-        wanted = quantiles[: self.horizon]
-        values = wanted[..., low] * (1 - weight) + wanted[..., high] * weight
+        weight = (place - low).astype(np.float32)
+        if not weight.any():
+            return wanted[..., low]
+        high = np.minimum(low + 1, len(trained) - 1)
+        found: Floats = wanted[..., low] * (1 - weight) + wanted[..., high] * weight
+        return found
+
+    def dated(self, values: Floats, origin: int) -> Forecast:
+        """Wanted quantiles (horizon, C, levels) as the forecast after the observation at time `origin`."""
         frequency = self.bundle.frequency
         return Forecast(origin + frequency, frequency, self.levels, values)
+
+
+def not_finite() -> InvalidRequest:
+    return InvalidRequest("the model has no finite forecast after these values; send values of a usual size")
 
 
 def _check_levels(levels: tuple[float, ...], bundle: Bundle) -> None:

@@ -5,6 +5,7 @@ Letters for shapes are those of `model.contract`.
 
 from __future__ import annotations
 
+import hashlib
 import time as clock
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import numpy as np
 
 from app.engine.arrays import Floats, Times
 from app.engine.graphs import CUDA, Graph, Provider, choose_providers, open_graph
+from app.engine.session import Build
 from model.contract import GRAPHS, METADATA_FILE, Bundle, ContractError
 
 StepGraph = Literal["auto", "encoder", "step"]
@@ -26,6 +28,7 @@ class Model:
     """The functions of one bundle. `one_step` is the graph that serves T = 1."""
 
     bundle: Bundle
+    build: Build
     encoder: Graph
     decoder: Graph
     explainer: Graph
@@ -81,7 +84,15 @@ def open_model(directory: Path, provider: Provider, step_graph: StepGraph) -> Mo
         open_graph(directory, name, bundle, choose_providers(provider)) for name in GRAPHS
     )
     one_step = _one_step(bundle, encoder, step, step_graph)
-    return Model(bundle=bundle, encoder=encoder, decoder=decoder, explainer=explain, one_step=one_step)
+    return Model(
+        bundle=bundle, build=_build(bundle), encoder=encoder, decoder=decoder, explainer=explain, one_step=one_step
+    )
+
+
+def _build(bundle: Bundle) -> Build:
+    """What a state belongs to: another encoder or decoder gives its numbers another meaning."""
+    graphs = "".join(bundle.checksums[f"{graph}.onnx"] for graph in ("encoder", "decoder"))
+    return Build(bundle.name, bundle.version, hashlib.sha256(graphs.encode()).digest()[:8])
 
 
 def _one_step(bundle: Bundle, encoder: Graph, step: Graph, wish: StepGraph) -> Graph:

@@ -1,9 +1,8 @@
-"""The sessions this process serves: the recently used in the arena, all of them in the store."""
+"""The sessions this process serves: the recently used in arenas, all of them in the store. Nothing else may keep one."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,22 +10,39 @@ from typing import NamedTuple
 import numpy as np
 
 from app.engine.arena import Arena
-from app.engine.arrays import Floats
+from app.engine.arrays import Flags, Floats
 from app.engine.registry import Models
 from app.engine.runtime import Model
-from app.engine.session import Ending, Key, Session
+from app.engine.session import FACTS, Build, Ending, Facts, Key, Session, unpack
 from app.errors import ModelMismatch, SessionGone, SessionNotFound, StoreUnavailable
-from app.stores.base import Place, Record, Store, StoreError, Table
+from app.stores.base import CorruptRecord, Place, Record, Store, StoreError, Table
 from app.times import format_time
+
+EVICTED_AT_ONCE = 64  # a share of the residents makes room for newcomers, so that looking for them is rare
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """How many sessions may exist, how many of them in memory, and after how long they expire and are forgotten."""
+
+    sessions: int = 1_000_000
+    resident: int = 100_000
+    idle_seconds: float = 30 * 86400
+    tombstone_seconds: float = 7 * 86400
 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Sessions of one model with their new states (N, S); `created` where they did not exist before."""
+    """Sessions of one model with their new facts (N,) and states (N, S); `created` where they did not exist before.
+
+    A session's `tail` is the part of its stored header that stays as it is.
+    """
 
     keys: Sequence[Key]
-    sessions: Sequence[Session]
+    model: Model
+    facts: Facts
     states: Floats
+    tails: Sequence[bytes]
     created: bool = False
 
 
@@ -38,140 +54,220 @@ class Ended:
     ending: Ending
 
 
-class Resident(NamedTuple):
-    """A session in the arena."""
+class Located(NamedTuple):
+    """Where a session is in memory."""
 
-    session: Session
     arena: Arena
     slot: int
 
 
 class Sessions:
-    """At most `max_resident` sessions in memory, any number in the store. One thread uses it."""
+    """At most `limits.resident` sessions in memory, at most `limits.sessions` in the store. One thread uses it."""
 
-    def __init__(self, store: Store, models: Models, max_resident: int) -> None:
+    def __init__(self, store: Store, models: Models, limits: SessionLimits, now: Callable[[], float]) -> None:
         self._store = store
         self._models = models
-        self._max_resident = max_resident
-        self._residents: OrderedDict[Key, Resident] = OrderedDict()  # least recently used first
-        self._arenas: dict[tuple[str, str], Arena] = {}
+        self.limits = limits
+        self._now = now
+        self._arenas = {served.model.build: Arena(served.model, limits.resident) for served in models}
+        self._turn = 0
         self.total = store.count(Table.LIVE)
 
     @property
     def resident(self) -> int:
-        """How many sessions are in the arena."""
-        return len(self._residents)
+        """How many sessions are in memory."""
+        return sum(map(len, self._arenas.values()))
 
     def is_resident(self, key: Key) -> bool:
-        return key in self._residents
+        return any(key in arena for arena in self._arenas.values())
+
+    def occupant(self, key: Key) -> Session | Ending | None:
+        """Who has this id: a session, what is left of one that has expired or is damaged, or nobody."""
+        located = self._resident(key)
+        try:
+            session = located.arena.session(located.slot) if located else self._read_session(key)
+        except CorruptRecord:
+            return Ending("damaged", self._now())
+        if session is None or self._now() - session.active_at <= self.limits.idle_seconds:
+            return session
+        return Ending("expired", session.active_at + self.limits.idle_seconds)
 
     def find(self, key: Key) -> Session:
-        """The session, which is resident from now on if its model is served. Raises SessionNotFound or SessionGone."""
-        if key in self._residents:
-            self._residents.move_to_end(key)
-            return self._residents[key].session
+        """The session; raises SessionNotFound or SessionGone."""
         with _reading():
-            record = self._store.get(_stored(Table.LIVE, key))
-            if record is None:
-                raise self._absence(key)
-        session = Session.unpack(record.header)
-        state = np.frombuffer(record.state, np.float32)
-        if self._serves(session, state):
-            self._settle([key], [session], state[None])
-        return session
-
-    def exists(self, key: Key) -> bool:
-        with _reading():
-            return key in self._residents or self._store.get(_stored(Table.LIVE, key)) is not None
+            found = self.occupant(key)
+            if isinstance(found, Session):
+                return found
+            raise self._absence(key) if found is None else gone(key, found)
 
     def gather(self, key: Key) -> tuple[Session, Model, Floats]:
         """A session, its model and its state (S,). Raises ModelNotFound and ModelMismatch beside what `find` raises."""
         session = self.find(key)
-        model = self._models.find(session.model, session.version)
-        if key not in self._residents:
-            raise ModelMismatch(
-                f"session {key.id!r} was made by another build of model {session.model} {session.version}, whose state has "
-                f"another size; serve that build, or close the session and open it anew with its history"
-            )
-        resident = self._residents[key]
-        return session, model, resident.arena.gather([resident.slot])[0]
+        arena, slot = self.locate(key)
+        return session, arena.model, arena.gather([slot])[0]
+
+    def locate(self, key: Key) -> Located:
+        """Where a session is in memory, where it is brought if need be; whether it has expired is for the caller to see.
+
+        Raises SessionNotFound, SessionGone, ModelNotFound and ModelMismatch.
+        """
+        located = self._resident(key)
+        if located is None:
+            with _reading():
+                located = self._load(key)
+        self._turn += 1
+        located.arena.touch([located.slot], self._turn)
+        return located
+
+    def expired(self, facts: Facts) -> Flags:
+        """Which of these sessions (N,) have been idle for too long."""
+        flags: Flags = self._now() - facts["active_at"] > self.limits.idle_seconds
+        return flags
 
     def page(self, tenant: str, prefix: str, after: str, limit: int) -> list[tuple[str, Session]]:
         """At most `limit` sessions whose ids start with `prefix` and follow `after`, in the order of their ids."""
         with _reading():
             start, skip = _bytes(Key(tenant, prefix)), _bytes(Key(tenant, after))
             found = self._store.scan(Table.LIVE, start, skip if after else b"", limit)
-        return [
-            (key.rpartition(b"\0")[2].decode(), Session.unpack(record.header))
-            for key, record in found
-            if record is not None
-        ]
+        return [(_key(key).id, _session(record)) for key, record in found if record is not None]
 
-    def commit(self, moved: Sequence[Moved], ended: Sequence[Ended]) -> None:
+    def commit(self, moved: Sequence[Moved], ended: Sequence[Ended], forgotten: Sequence[Key] = ()) -> None:
         """Keep all of it in one transaction, and only then take it over; raises StoreUnavailable, and nothing changed."""
-        puts, deletes = _transaction(moved, ended)
+        puts, deletes = _transaction(moved, ended, forgotten)
         try:
             self._store.commit(puts, deletes)
         except StoreError as error:
             raise StoreUnavailable(f"nothing was applied: {error}; send it again") from error
-        for move in moved:
-            self._settle(move.keys, move.sessions, move.states)
-            self.total += len(move.keys) * move.created
         for end in ended:
             self._evict(end.key)
             self.total -= 1
+        for move in moved:
+            self.total += len(move.keys) * move.created
+            self._settle(move)
 
-    def _settle(self, keys: Sequence[Key], sessions: Sequence[Session], states: Floats) -> None:
-        """Make sessions of one model resident with these states (N, S), the last of them where not all have room."""
-        newest = slice(-self._max_resident, None)
-        arena = self._arena(sessions[0], states.shape[1])
-        for key, session in zip(keys[newest], sessions[newest], strict=True):
-            slot = self._residents[key].slot if key in self._residents else self._slot(arena)
-            self._residents[key] = Resident(session, arena, slot)
-            self._residents.move_to_end(key)
-        arena.scatter([self._residents[key].slot for key in keys[newest]], states[newest])
+    def idle(self, after: bytes, limit: int) -> tuple[list[Key], bytes]:
+        """Those of the next `limit` sessions in the store that have expired, and where to go on; b"" at the end."""
+        with _reading():
+            found = self._store.scan(Table.LIVE, b"", after, limit)
+        keys = [_key(key) for key, record in found if record is not None and self.expired(unpack(record.header)[0])[0]]
+        return keys, found[-1][0] if len(found) == limit else b""
 
-    def _slot(self, arena: Arena) -> int:
-        if len(self._residents) == self._max_resident:
-            self._evict(next(iter(self._residents)))
-        return arena.take()
+    def forgettable(self, after: bytes, limit: int) -> tuple[list[Key], bytes]:
+        """Those of the next `limit` ended sessions that may be forgotten, and where to go on; b"" at the end."""
+        with _reading():
+            found = self._store.scan(Table.GONE, b"", after, limit)
+        keys = [_key(key) for key, record in found if self._is_old(record)]
+        return keys, found[-1][0] if len(found) == limit else b""
+
+    def is_forgettable(self, key: Key) -> bool:
+        """Whether a session ended so long ago that this may be forgotten."""
+        try:
+            record = self._store.get(_stored(Table.GONE, key))
+        except CorruptRecord:
+            return True
+        return record is not None and self._is_old(record)
+
+    def _is_old(self, record: Record | None) -> bool:
+        """Whether a record of an end is older than they are kept, or damaged."""
+        return record is None or Ending.unpack(record.header).at < self._now() - self.limits.tombstone_seconds
+
+    def _resident(self, key: Key) -> Located | None:
+        for arena in self._arenas.values():
+            slot = arena.slots.get(key)
+            if slot is not None:
+                return Located(arena, slot)
+        return None
+
+    def _read_session(self, key: Key) -> Session | None:
+        record = self._store.get(_stored(Table.LIVE, key))
+        return None if record is None else _session(record)
+
+    def _load(self, key: Key) -> Located:
+        """Bring a session from the store into memory."""
+        try:
+            record = self._store.get(_stored(Table.LIVE, key))
+            if record is None:
+                raise self._absence(key)
+            facts, build, metadata = unpack(record.header)
+        except CorruptRecord:
+            raise gone(key, Ending("damaged", self._now())) from None
+        arena = self._arena(key, build)
+        self._make_room(1)
+        slot = arena.add(key, metadata)
+        arena.scatter([slot], facts, np.frombuffer(record.state, np.float32))
+        return Located(arena, slot)
+
+    def _arena(self, key: Key, build: Build) -> Arena:
+        if build not in self._arenas:
+            self._models.find(build.model, build.version)
+            raise ModelMismatch(
+                f"session {key.id!r} was made by another build of model {build.model} {build.version}; "
+                f"serve that build, or close the session and open it anew with its history"
+            )
+        return self._arenas[build]
+
+    def _settle(self, move: Moved) -> None:
+        """Make sessions resident as they are now, the last of them where not all have room."""
+        arena, newest = self._arenas[move.model.build], slice(-self.limits.resident, None)
+        keys, tails = move.keys[newest], move.tails[newest]
+        if move.created:
+            for key in keys:
+                self._evict(key)
+        self._make_room(sum(key not in arena for key in keys))
+        slots = [
+            arena.slots[key] if key in arena else arena.add(key, unpack(bytes(FACTS.itemsize) + tail)[2])
+            for key, tail in zip(keys, tails, strict=True)
+        ]
+        arena.scatter(slots, move.facts[newest], move.states[newest])
+        self._turn += 1
+        arena.touch(slots, self._turn)
+
+    def _make_room(self, newcomers: int) -> None:
+        lacking = self.resident + newcomers - self.limits.resident
+        if newcomers == 0 or lacking <= 0:
+            return
+        count = max(lacking, self.limits.resident // EVICTED_AT_ONCE)
+        oldest = sorted(found for arena in self._arenas.values() for found in arena.least_recent(count))
+        for _, key in oldest[:count]:
+            self._evict(key)
 
     def _evict(self, key: Key) -> None:
-        resident = self._residents.pop(key, None)
-        if resident is not None:
-            resident.arena.release(resident.slot)
-
-    def _arena(self, session: Session, state_size: int) -> Arena:
-        place = (session.model, session.version)
-        if place not in self._arenas:
-            self._arenas[place] = Arena(self._max_resident, state_size)
-        return self._arenas[place]
-
-    def _serves(self, session: Session, state: Floats) -> bool:
-        versions = self._models.served.get(session.model, {})
-        served = versions.get(int(session.version))
-        return served is not None and served.model.bundle.state_size == len(state)
+        for arena in self._arenas.values():
+            arena.remove(key)
 
     def _absence(self, key: Key) -> SessionNotFound | SessionGone:
         record = self._store.get(_stored(Table.GONE, key))
         if record is None:
             return SessionNotFound(f"there is no session {key.id!r}; open it first")
-        ending = Ending.unpack(record.header)
-        at = format_time(ending.at)
-        return SessionGone(f"session {key.id!r} was {ending.reason} at {at}; open it anew", reason=ending.reason, at=at)
+        return gone(key, Ending.unpack(record.header))
 
 
-def _transaction(moved: Sequence[Moved], ended: Sequence[Ended]) -> tuple[dict[Place, Record], list[Place]]:
+def gone(key: Key, ending: Ending) -> SessionGone:
+    """The refusal for a session that ended."""
+    at = format_time(ending.at)
+    return SessionGone(f"session {key.id!r} was {ending.reason} at {at}; open it anew", reason=ending.reason, at=at)
+
+
+def _session(record: Record) -> Session:
+    facts, build, metadata = unpack(record.header)
+    return Session.of(facts[0], build, metadata)
+
+
+def _transaction(
+    moved: Sequence[Moved], ended: Sequence[Ended], forgotten: Sequence[Key]
+) -> tuple[dict[Place, Record], list[Place]]:
     puts: dict[Place, Record] = {}
-    deletes: list[Place] = []
-    for move in moved:
-        for key, session, state in zip(move.keys, move.sessions, move.states, strict=True):
-            puts[_stored(Table.LIVE, key)] = Record(session.pack(), state.tobytes())
-            if move.created:
-                deletes.append(_stored(Table.GONE, key))
+    deletes = [_stored(Table.GONE, key) for key in forgotten]
     for end in ended:
         puts[_stored(Table.GONE, end.key)] = Record(end.ending.pack())
         deletes.append(_stored(Table.LIVE, end.key))
+    for move in moved:
+        facts, size = move.facts.tobytes(), FACTS.itemsize
+        for i, (key, tail) in enumerate(zip(move.keys, move.tails, strict=True)):
+            puts[_stored(Table.LIVE, key)] = Record(facts[i * size : (i + 1) * size] + tail, move.states[i].tobytes())
+            if move.created:
+                puts.pop(_stored(Table.GONE, key), None)
+                deletes.append(_stored(Table.GONE, key))
     return puts, deletes
 
 
@@ -181,6 +277,10 @@ def _stored(table: Table, key: Key) -> Place:
 
 def _bytes(key: Key) -> bytes:
     return f"{key.tenant}\0{key.id}".encode()
+
+
+def _key(stored: bytes) -> Key:
+    return Key(*stored.decode().split("\0", 1))
 
 
 @contextmanager

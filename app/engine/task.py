@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from app.engine.group import Group
-from app.engine.operations.base import Operation, Outcome, Work
+from app.engine.operations.base import Operation, Work
 
 
 @dataclass(slots=True, eq=False)
 class Task:
     """An operation, where its answer goes (`reply_to` means nothing here), and how far it is.
 
-    It is answered when it has an `outcome` or an `error`. `ahead` counts the sessions where others come first.
+    It is answered with a `reply` or an `error`. `ahead` counts the sessions where others come first.
     """
 
     operation: Operation[Any]
     reply_to: Any = None
     ahead: int = 0
-    work: Work[Any] | None = None
-    outcome: Outcome[Any] | None = None
+    is_answered: bool = False
+    reply: Any = None
     error: Exception | None = None
 
     @property
@@ -28,9 +29,24 @@ class Task:
         """How many rows of a tick it takes up."""
         return max(1, len(self.operation.keys))
 
+    def answer(self, reply: Any) -> None:
+        self.reply, self.is_answered = reply, True
+
+    def refuse(self, error: Exception) -> None:
+        self.error, self.is_answered = error, True
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """Tasks that are computed as one work. `is_shared` says that the work's reply holds one for each of them, refusals too."""
+
+    tasks: Sequence[Task]
+    work: Work[Any]
+    is_shared: bool = False
+
     @property
-    def groups(self) -> tuple[Group, ...]:
-        return tuple(self.work.groups) if self.work and not self.error else ()
+    def groups(self) -> Sequence[Group]:
+        return self.work.groups
 
     @property
     def is_computed(self) -> bool:
@@ -38,4 +54,15 @@ class Task:
 
     @property
     def is_answered(self) -> bool:
-        return self.outcome is not None or self.error is not None
+        return all(task.is_answered for task in self.tasks)
+
+    def answer(self, reply: Any) -> None:
+        for task, own in zip(self.tasks, reply if self.is_shared else [reply], strict=True):
+            if self.is_shared and isinstance(own, Exception):
+                task.refuse(own)
+            else:
+                task.answer(own)
+
+    def refuse(self, error: Exception) -> None:
+        for task in self.tasks:
+            task.refuse(error)

@@ -45,7 +45,7 @@ class Crowd:
             if task.error:
                 task.reply_to.set_exception(task.error)
             else:
-                task.reply_to.set_result(task.outcome.reply)
+                task.reply_to.set_result(task.reply)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.engine.session import Session
+from app.engine.session import Build, Session
 from app.engine.steps import NEXT, Place, judge
 from app.errors import InvalidRequest, OffGrid, StepConflict, StepGap
 from tests.conftest import NOON, column
@@ -17,7 +17,8 @@ R = 4
 
 def session(on_gap="reject", step=6) -> Session:
     return Session(
-        incarnation=1, model="sum", version="1", start=NOON, frequency=HOUR, step=step, on_gap=on_gap,
+        build=Build("sum", "1", b""),
+        incarnation=1, start=NOON, frequency=HOUR, step=step, on_gap=on_gap,
         created_at=0.0, active_at=0.0, metadata=b"{}",
     )  # fmt: skip
 

@@ -84,7 +84,7 @@ def serving(models, directory, launcher=("-m", "app"), **settings):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = {"models": models, "port": port, **settings}
+    options = {"models": models, "port": port, "data_dir": Path(directory) / f"data-{port}", **settings}
     command = [sys.executable, *launcher, "serve"]
     command += [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")}

@@ -23,7 +23,6 @@ class Context:
     sessions: Sessions
     now: Callable[[], float]
     gap_limit: int
-    max_sessions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,11 @@ class Outcome(Generic[R_co]):
     reply: R_co
     moved: Sequence[Moved] = ()
     ended: Sequence[Ended] = ()
+    forgotten: Sequence[Key] = ()
+
+    @property
+    def changes(self) -> bool:
+        return bool(self.moved or self.ended or self.forgotten)
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,8 +105,8 @@ class Describe:
         return (self.key,)
 
     def begin(self, context: Context) -> Work[Description]:
-        is_resident = context.sessions.is_resident(self.key)
-        return done(Description(context.sessions.find(self.key), is_resident))
+        session = context.sessions.find(self.key)
+        return done(Description(session, context.sessions.is_resident(self.key)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ from app.engine.forecast import Forecast, Selection, Wish
 from app.engine.group import Group
 from app.engine.inputs import Named, fit_covariates, fit_values
 from app.engine.operations.base import Context, Outcome, Work, done
+from app.engine.operations.rows import check_incarnation, moved
 from app.engine.runtime import Model
-from app.engine.session import Ending, Key, OnGap, Session
-from app.engine.sessions import Ended, Moved
+from app.engine.session import NO_METADATA, Ending, Key, OnGap, Session
+from app.engine.sessions import Ended
 from app.errors import ModelMismatch, Overloaded, SessionExists
 
 NO_HISTORY = np.empty((0, 1), np.float32)
@@ -46,17 +47,17 @@ class Open:
     covariates: Named = field(default_factory=dict)
     on_gap: OnGap = "reject"
     return_existing: bool = False
-    metadata: bytes = b"{}"
+    metadata: bytes = NO_METADATA
 
     @property
     def keys(self) -> Sequence[Key]:
         return (self.key,)
 
     def begin(self, context: Context) -> Work[Opened]:
-        if context.sessions.exists(self.key):
-            return done(self._met(context))
-        if context.sessions.total >= context.max_sessions:
-            raise Overloaded(f"there are {context.sessions.total} sessions, which is the limit; close some first")
+        occupant = context.sessions.occupant(self.key)
+        if isinstance(occupant, Session):
+            return done(self._met(occupant))
+        check_room(context)
         model = context.models.find(self.model, self.version)
         session = self._session(model, context.now())
         selection = Wish().under(model.bundle)
@@ -67,15 +68,15 @@ class Open:
             forecast = None
             if group.quantiles is not None:
                 forecast = selection.forecast(group.quantiles[0], opened.time)
-            moved = Moved([self.key], [opened], group.state, created=True)
-            return Outcome(Opened(opened, created=True, forecast=forecast), [moved])
+            change = moved(self.key, model, opened, group.state, created=True)
+            left = [Ended(self.key, occupant)] if occupant else []
+            return Outcome(Opened(opened, created=True, forecast=forecast), [change], left)
 
         return Work([group], finish)
 
-    def _met(self, context: Context) -> Opened:
+    def _met(self, session: Session) -> Opened:
         if not self.return_existing:
             raise SessionExists(f"session {self.key.id!r} exists; use another id, or if_exists: return")
-        session = context.sessions.find(self.key)
         wanted = (self.model or session.model, self.version or session.version)
         if wanted != (session.model, session.version):
             raise ModelMismatch(
@@ -88,9 +89,8 @@ class Open:
         bundle = model.bundle
         start = present_start(now, bundle.frequency, len(self.history)) if self.start is None else self.start
         return Session(
-            incarnation=secrets.randbits(64),
-            model=bundle.name,
-            version=bundle.version,
+            build=model.build,
+            incarnation=new_incarnation(),
             start=start,
             frequency=bundle.frequency,
             step=0,
@@ -118,15 +118,27 @@ class Close:
     """End a session; what is left is when and why."""
 
     key: Key
+    incarnation: int | None = None
 
     @property
     def keys(self) -> Sequence[Key]:
         return (self.key,)
 
     def begin(self, context: Context) -> Work[None]:
-        context.sessions.find(self.key)
+        check_incarnation(context.sessions.find(self.key), self.key, self.incarnation)
         ended = Ended(self.key, Ending("closed", context.now()))
         return Work((), lambda: Outcome(None, ended=[ended]))
+
+
+def check_room(context: Context) -> None:
+    """Raise Overloaded where there are as many sessions as there may be."""
+    sessions = context.sessions
+    if sessions.total >= sessions.limits.sessions:
+        raise Overloaded(f"there are {sessions.total} sessions, which is the limit; close some first")
+
+
+def new_incarnation() -> int:
+    return secrets.randbits(64)
 
 
 def present_start(now: float, frequency: int, steps: int) -> int:

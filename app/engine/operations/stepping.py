@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from app.engine.arrays import Floats
 from app.engine.forecast import Wish
 from app.engine.inputs import Named
 from app.engine.operations.base import Context, Outcome, Work
-from app.engine.operations.rows import Batch, Row, Stepped, judge_row
+from app.engine.operations.columns import Batch, Observation, Observations, Single
+from app.engine.operations.rows import Row, Stepped
 from app.engine.session import Key
 from app.engine.sessions import Moved
 from app.engine.steps import NEXT, Place
@@ -18,35 +19,64 @@ from app.errors import Refusal
 
 @dataclass(frozen=True, slots=True)
 class TakeSteps:
-    """T ≥ 1 observations (T, C) of one session with past covariates (T,) by name: all are applied, or none."""
+    """T ≥ 1 observations (T, C) of one session with past covariates (T,) by name: all are applied, or none.
+
+    Where an `incarnation` is given, no other session of the same id is stepped.
+    """
 
     key: Key
     values: Floats
     place: Place = NEXT
     covariates: Named = field(default_factory=dict)
     wish: Wish | None = None
+    incarnation: int | None = None
 
     @property
     def keys(self) -> Sequence[Key]:
         return (self.key,)
 
+    @property
+    def is_single(self) -> bool:
+        return len(self.values) == 1
+
     def begin(self, context: Context) -> Work[Stepped]:
-        row = judge_row(context, self.key, self.values, self.place, self.covariates)
-        selection = self.wish.under(row.model.bundle) if self.wish else None
-        batch = Batch([row], selection if row.verdict.is_newest else None)
+        row = Row(context, self.key, self.values, self.place, self.covariates, self.wish, self.incarnation)
 
         def finish() -> Outcome[Stepped]:
-            (answer,), moved = batch.finish(context.now())
-            if isinstance(answer, Refusal):
-                raise answer
-            return Outcome(answer, moved)
+            stepped, moved = row.finish(context.now())
+            return Outcome(stepped, moved)
 
-        return Work([batch.group], finish)
+        return Work([row.group], finish)
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Single steps of different sessions: works that hold an answer for each of the places they are for, and refusals."""
+
+    works: Sequence[tuple[Sequence[int], Work[list[Stepped | Refusal]]]]
+    refused: Mapping[int, Refusal]
+
+
+def begin_together(context: Context, operations: Sequence[TakeSteps]) -> Together:
+    """Judge single steps of different sessions; each work fails or succeeds by itself."""
+    taken = Observations(
+        context,
+        [Observation(one.key, one.values, one.place, one.covariates, one.wish, one.incarnation) for one in operations],
+    )
+    return Together([(part.places, Work([part.group], _finish(part, context))) for part in taken.parts], taken.refused)
+
+
+def _finish(part: Batch | Single, context: Context) -> Callable[[], Outcome[list[Stepped | Refusal]]]:
+    def finish() -> Outcome[list[Stepped | Refusal]]:
+        answers, moved = part.finish(context.now())
+        return Outcome(answers, moved)
+
+    return finish
 
 
 @dataclass(frozen=True, slots=True)
 class TakeColumns:
-    """One observation each (N, C) of N different sessions, at step numbers where these are given.
+    """One observation each (N, C) of N different sessions, with covariates (N,) by name.
 
     Each is applied or refused by itself. All forecasts have the same levels: those asked for, or those of the first
     session's model.
@@ -59,47 +89,38 @@ class TakeColumns:
     wish: Wish | None = None
 
     def begin(self, context: Context) -> Work[list[Stepped | Refusal]]:
-        answers: dict[int, Stepped | Refusal] = {}
-        alike: dict[tuple[int, int, bool], list[tuple[int, Row]]] = {}
-        for index in range(len(self.keys)):
-            try:
-                row = self._judge(context, index)
-            except Refusal as refusal:
-                answers[index] = refusal
-            else:
-                kind = (id(row.model), len(row.values), row.verdict.is_newest)
-                alike.setdefault(kind, []).append((index, row))
-        batches = self._batches(alike.values(), answers)
+        wish = self._with_levels(context) if self.wish and self.wish.levels is None else self.wish
+        rows = enumerate(zip(self.keys, self.places, strict=True))
+        taken = Observations(
+            context,
+            [Observation(key, self.values[i : i + 1], place, self._covariates(i), wish) for i, (key, place) in rows],
+        )
 
         def finish() -> Outcome[list[Stepped | Refusal]]:
+            answers: dict[int, Stepped | Refusal] = dict(taken.refused)
             moved: list[Moved] = []
-            for indices, batch in batches:
-                found, moves = batch.finish(context.now())
-                answers.update(zip(indices, found, strict=True))
+            for part in taken.parts:
+                found, moves = part.finish(context.now())
+                answers.update(zip(part.places, found, strict=True))
                 moved += moves
-            return Outcome([answers[index] for index in range(len(self.keys))], moved)
+            return Outcome([answers[place] for place in range(len(self.keys))], moved)
 
-        return Work([batch.group for _, batch in batches], finish)
+        return Work([part.group for part in taken.parts], finish)
 
-    def _judge(self, context: Context, index: int) -> Row:
-        covariates = {name: column[index : index + 1] for name, column in self.covariates.items()}
-        return judge_row(context, self.keys[index], self.values[index : index + 1], self.places[index], covariates)
+    def _covariates(self, i: int) -> Named:
+        return (
+            {name: column[i : i + 1] for name, column in self.covariates.items()} if self.covariates else NO_COVARIATES
+        )
 
-    def _batches(
-        self, alike: Iterable[list[tuple[int, Row]]], answers: dict[int, Stepped | Refusal]
-    ) -> list[tuple[list[int], Batch]]:
-        """Rows that are alike as batches; those that a wish does not fit are answered."""
-        batches = []
-        wish = self.wish
-        for members in alike:
-            indices, rows = [index for index, _ in members], [row for _, row in members]
-            bundle = rows[0].model.bundle
+    def _with_levels(self, context: Context) -> Wish | None:
+        """The wish, for the levels of the first session that there is."""
+        assert self.wish is not None  # noqa: S101 - asked by `begin`
+        for key in self.keys:
             try:
-                selection = wish.under(bundle) if wish else None
-            except Refusal as refusal:
-                answers.update(dict.fromkeys(indices, refusal))
+                return replace(self.wish, levels=context.sessions.locate(key).arena.model.bundle.quantiles)
+            except Refusal:
                 continue
-            if wish and selection:
-                wish = replace(wish, levels=selection.levels)
-            batches.append((indices, Batch(rows, selection if rows[0].verdict.is_newest else None)))
-        return batches
+        return self.wish
+
+
+NO_COVARIATES: Named = {}

@@ -1,0 +1,114 @@
+"""A session as a blob that leaves the service and comes back, here or elsewhere, and as a second session beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from app.engine.arrays import Floats
+from app.engine.operations.base import Context, Outcome, Work, done
+from app.engine.operations.opening import Opened, check_room, new_incarnation
+from app.engine.operations.rows import moved
+from app.engine.runtime import Model
+from app.engine.session import Ending, Key, Session, pack_tail, unpack
+from app.engine.sessions import Ended
+from app.errors import InvalidRequest, ModelMismatch, SessionExists
+from app.stores.base import CorruptRecord, Record
+
+MAGIC = b"tidegate session 1\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A second session that goes on from where a first one is."""
+
+    key: Key
+    fork: Key
+
+    @property
+    def keys(self) -> Sequence[Key]:
+        return (self.key, self.fork)
+
+    def begin(self, context: Context) -> Work[Opened]:
+        session, model, state = context.sessions.gather(self.key)
+        return _begun(context, self.fork, session, model, state)
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A session as bytes: versioned, checksummed, with all that `Import` needs."""
+
+    key: Key
+
+    @property
+    def keys(self) -> Sequence[Key]:
+        return (self.key,)
+
+    def begin(self, context: Context) -> Work[bytes]:
+        session, _, state = context.sessions.gather(self.key)
+        head = session.facts.tobytes() + pack_tail(session.build, session.metadata)
+        return done(MAGIC + Record(head, state.tobytes()).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A session from the bytes of an export, under an id that is free; its incarnation is a new one.
+
+    Raises InvalidRequest for bytes that are no export or a damaged one, and ModelMismatch where the build of the model under
+    which the session lived is not served.
+    """
+
+    key: Key
+    blob: bytes
+
+    @property
+    def keys(self) -> Sequence[Key]:
+        return (self.key,)
+
+    def begin(self, context: Context) -> Work[Opened]:
+        session, state = parse_export(self.blob)
+        model = _served(context, session)
+        if state.size != model.bundle.state_size:
+            raise InvalidRequest(
+                f"the export holds {state.size} floats of state, its model has {model.bundle.state_size}"
+            )
+        return _begun(context, self.key, session, model, state)
+
+
+def parse_export(blob: bytes) -> tuple[Session, Floats]:
+    """The session and its state (S,) in an export; raises InvalidRequest."""
+    if not blob.startswith(MAGIC):
+        raise InvalidRequest("this is no exported session; send the bytes of GET /v1/sessions/{id}/export as they came")
+    try:
+        record = Record.decode(blob[len(MAGIC) :])
+        facts, build, metadata = unpack(record.header)
+        state = np.frombuffer(record.state, np.float32)
+    except (CorruptRecord, ValueError) as error:
+        raise InvalidRequest(f"the exported session is damaged: {error}; export it again") from error
+    return Session.of(facts[0], build, metadata), state
+
+
+def _served(context: Context, session: Session) -> Model:
+    for served in context.models:
+        if served.model.build == session.build:
+            return served.model
+    raise ModelMismatch(
+        f"the session lived under model {session.model} {session.version}, build {session.build.fingerprint.hex()}, which is not "
+        f"served here; serve that build, or open a session with its history"
+    )
+
+
+def _begun(context: Context, key: Key, like: Session, model: Model, state: Floats) -> Work[Opened]:
+    """A new session that is where another one is."""
+    occupant = context.sessions.occupant(key)
+    if isinstance(occupant, Session):
+        raise SessionExists(f"session {key.id!r} exists; use another id")
+    check_room(context)
+    now = context.now()
+    session = msgspec.structs.replace(like, incarnation=new_incarnation(), created_at=now, active_at=now)
+    change = moved(key, model, session, state[None], created=True)
+    left = [Ended(key, occupant)] if isinstance(occupant, Ending) else []
+    return Work((), lambda: Outcome(Opened(session, created=True), [change], left))
