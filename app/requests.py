@@ -154,13 +154,17 @@ def _values(values: list[Any]) -> Floats:
 
 
 def _named(field: str, given: Named) -> dict[str, Floats]:
+    if not given:
+        return {}
     with pointing_at(f"/{field}"):
         return columns(given)
 
 
 def _time(field: str, value: Time) -> int | None:
+    if value is None:
+        return None
     with pointing_at(f"/{field}"):
-        return None if value is None else parse_time(value)
+        return parse_time(value)
 
 
 def _metadata(given: Mapping[str, Any] | None) -> bytes:

@@ -20,6 +20,8 @@ def observations(values: Sequence[Any]) -> Floats:
 
     Raises InvalidRequest, pointing at the first that is no finite number of at most LARGEST in size.
     """
+    if len(values) == 1 and type(values[0]) is float and abs(values[0]) <= LARGEST:  # one number, which is most common
+        return np.array([values], np.float32)
     lists = [value for value in values if type(value) is list]
     if not lists:
         return numbers(values)[:, None]
