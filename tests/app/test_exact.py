@@ -30,7 +30,7 @@ def model(tmp_path_factory):
             seasons=(24, 168),
             cycles=((86400, 4),),
             covariates=(Covariate("rain"), Covariate("holiday", known_ahead=True)),
-        )  # fmt: skip
+        )
     )
     directory = tmp_path_factory.mktemp("models") / "exact" / "1"
     directory.mkdir(parents=True)
