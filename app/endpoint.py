@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
@@ -101,7 +101,7 @@ class Endpoint:
     tag: str
     body: Any = None
     query: type = NoQuery
-    replies: Mapping[int, Any] = msgspec.field(default_factory=dict)
+    replies: Mapping[int, Any] = field(default_factory=dict)
     refusals: tuple[type[Refusal], ...] = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
