@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 S = TypeVar("S")
 JSON = "application/json"
+BLOB = "application/octet-stream"
 SHOWN = 200
 
 
@@ -48,7 +49,7 @@ class Call:
     async def body(self, kind: type[S]) -> S:
         """The body as a struct; raises InvalidRequest, or TooLarge before it has all been read."""
         try:
-            return msgspec.json.decode(await self._read(), type=kind)
+            return msgspec.json.decode(await self.content(), type=kind)
         except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
             raise invalid("the body", error) from error
 
@@ -65,7 +66,8 @@ class Call:
         """The first header of that name, in lower case."""
         return next((value for found, value in self.scope["headers"] if found == name), None)
 
-    async def _read(self) -> bytes:
+    async def content(self) -> bytes:
+        """The body as it came; raises TooLarge before it has all been read."""
         limit = self.service.settings.max_body_bytes
         announced = self.header(b"content-length")
         if announced is not None and announced.isdigit() and int(announced) > limit:
