@@ -228,7 +228,9 @@ class Sessions:
         if move.created:
             for key in keys:
                 self._evict(key)
-        self._make_room(sum(key not in arena for key in keys))
+        staying = [arena.slots[key] for key in keys if key in arena]
+        self.touch(arena, staying)
+        self._make_room(len(keys) - len(staying), len(staying))
         slots = [
             arena.slots[key] if key in arena else arena.add(key, unpack(bytes(FACTS.itemsize) + tail)[2])
             for key, tail in zip(keys, tails, strict=True)
@@ -236,11 +238,12 @@ class Sessions:
         arena.scatter(slots, move.facts[newest], move.states[newest])
         self.touch(arena, slots)
 
-    def _make_room(self, newcomers: int) -> None:
+    def _make_room(self, newcomers: int, staying: int = 0) -> None:
+        """Room for newcomers in place of those not used for longest; so many, used last, stay."""
         lacking = self.resident + newcomers - self.limits.resident
         if newcomers == 0 or lacking <= 0:
             return
-        count = max(lacking, self.limits.resident // EVICTED_AT_ONCE)
+        count = min(max(lacking, self.limits.resident // EVICTED_AT_ONCE), self.resident - staying)
         oldest = sorted(found for arena in self._arenas.values() for found in arena.least_recent(count))
         for _, key in oldest[:count]:
             self._evict(key)
