@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
 from tests.benchmarks.serving.adversary import SINGLES, WIDE
-from tests.benchmarks.serving.connections import Open, opened
+from tests.benchmarks.serving.connections import PATIENCE_SECONDS, Open, opened
 from tests.benchmarks.serving.load import Sample, open_loop
-from tests.benchmarks.serving.machine import ROOT
+from tests.benchmarks.serving.machine import ROOT, cpu_seconds
 from tests.benchmarks.serving.results import Results
 from tests.benchmarks.serving.scenarios import Scenario
 from tests.benchmarks.serving.scripts import Steps
@@ -21,6 +24,7 @@ from tests.benchmarks.serving.wires import websocket
 from tests.service.lab import Server
 
 SHARE = 0.1
+IDLE_SHARE, POLL_SECONDS = 0.02, 0.2
 QUIET = "beside nobody"
 KINDS = {"beside a slow reader": "slow", "beside a flood of steps": "steps", "beside a flood of columns": "columns"}
 
@@ -41,7 +45,17 @@ async def _take(opening: Open, server: Server, core: int, results: Results, kind
     rate = SHARE * results.samples[BUSIEST][-1].rate
     with nullcontext() if kind is None else adversary(server.port, kind):
         await _good(opening, server, core, rate, min(1.0, seconds))  # until the bad client has begun
-        return await _good(opening, server, core, rate, seconds)
+        sample = await _good(opening, server, core, rate, seconds)
+    await _idle(server.process.pid)
+    return sample
+
+
+async def _idle(pid: int) -> None:
+    """Until the server has worked off what the bad client left behind, so that nobody else is measured with it."""
+    deadline, before = time.monotonic() + PATIENCE_SECONDS, -math.inf
+    while (now := cpu_seconds(pid)) > before + IDLE_SHARE * POLL_SECONDS and time.monotonic() < deadline:
+        before = now
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _good(opening: Open, server: Server, core: int, rate: float, seconds: float) -> Sample:
