@@ -57,6 +57,14 @@ def roughness(y: Tensor, lagged: Tensor, spread: Tensor, decay: float) -> Tensor
     return torch.where(weight > 0, torch.log(ratio) / ROUGHNESS_UNIT, 0.0)
 
 
+def unit(spread: Tensor, roughness: Tensor, *, seasonal: bool) -> Tensor:
+    """How large an error to reckon with: the smallest size of change from season to season (or from step to step, where no
+    season is known), (T, R), from the spread (T, R) and the roughness (T, R, differences). The spread, before any is seen.
+    """
+    smallest = (roughness[..., 1:] if seasonal else roughness).min(-1).values
+    return spread * torch.exp(ROUGHNESS_UNIT * smallest)
+
+
 def leaky_mean(x: Tensor, decay: float) -> Tensor:
     """`s_t = decay·s_{t−1} + (1 − decay)·x_t` along the leading axis, from zero; a block of steps at a time, as one product."""
     shape, x = x.shape, x.flatten(1)
