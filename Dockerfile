@@ -33,7 +33,8 @@ ENV PATH=/opt/tidegate/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     TIDEGATE_HOST=0.0.0.0 \
     TIDEGATE_PORT=8000 \
-    TIDEGATE_MODELS=/models
+    TIDEGATE_MODELS=/models \
+    TIDEGATE_DATA_DIR=/data
 USER 10001:10001
 WORKDIR /data
 VOLUME ["/data"]

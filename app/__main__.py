@@ -35,10 +35,13 @@ def _serve(options: dict[str, str]) -> int:
 
 
 def _demo(options: dict[str, str | bool]) -> int:
-    from app.demo import run  # noqa: PLC0415 - see above
+    from app.demo import run, stream  # noqa: PLC0415 - see above
 
     models, data, once = Path(str(options["models"])), Path(str(options["data"])), bool(options["once"])
-    run.run(models, data, int(options["port"]), once=once)
+    try:
+        run.run(models, data, int(options["port"]), once=once)
+    except stream.Refused as refusal:
+        raise ValueError(f"the server refused what the demo sent: {refusal}") from refusal
     return 0
 
 

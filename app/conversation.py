@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -61,10 +61,10 @@ class Asked(NamedTuple):
     weight: int = 1
 
 
-def ask(frame: AnyFrame) -> Asked:
-    """What a frame asks."""
+def ask(frame: AnyFrame, incarnations: Mapping[Key, int]) -> Asked:
+    """What a frame asks on a socket that has met sessions of these incarnations."""
     try:
-        return _ask(frame)
+        return _ask(frame, incarnations)
     except Refusal as refusal:
         return Asked(_op(frame), frame.ref, Refused(_keys(frame), refusal), _never)
 
@@ -79,11 +79,12 @@ def update_frame(key: Key, stepped: Stepped) -> UpdateFrame:
     return UpdateFrame(**answers.stepped_fields(key.id, stepped, int))
 
 
-def _ask(frame: AnyFrame) -> Asked:
+def _ask(frame: AnyFrame, incarnations: Mapping[Key, int]) -> Asked:
     if isinstance(frame, StepFrame):
-        return Asked("step", frame.ref, requests.to_steps(_key(frame), frame), partial(_stepped, frame))
+        key = _key(frame)
+        return Asked("step", frame.ref, requests.to_steps(key, frame, incarnations.get(key)), partial(_stepped, frame))
     if isinstance(frame, ColumnsFrame):
-        operation = requests.to_columns(TENANT, frame)
+        operation = requests.to_columns(TENANT, frame, incarnations)
         weight = 1 + len(frame.sessions) // SESSIONS_OF_WEIGHT
         return Asked("steps", frame.ref, operation, partial(_columns, frame, operation.wish), weight)
     if isinstance(frame, PeekFrame):
@@ -92,7 +93,7 @@ def _ask(frame: AnyFrame) -> Asked:
         opening = requests.to_open(TENANT, frame)
         return Asked("open", frame.ref, opening, partial(_opened, frame.ref, opening.key.id))
     if isinstance(frame, CloseFrame):
-        return Asked("close", frame.ref, Close(_key(frame)), partial(_done, frame))
+        return Asked("close", frame.ref, Close(_key(frame), _incarnation(frame, incarnations)), partial(_done, frame))
     return Asked(_op(frame), frame.ref, Describe(_key(frame)), partial(_done, frame))
 
 
@@ -128,6 +129,11 @@ def _op(frame: AnyFrame) -> str:
 
 def _key(frame: StepFrame | PeekFrame | CloseFrame | SubscribeFrame | UnsubscribeFrame) -> Key:
     return Key(TENANT, frame.session)
+
+
+def _incarnation(frame: CloseFrame, incarnations: Mapping[Key, int]) -> int | None:
+    given = requests.to_incarnation(frame.incarnation)
+    return incarnations.get(_key(frame)) if given is None else given
 
 
 def _keys(frame: AnyFrame) -> Sequence[Key]:

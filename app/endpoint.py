@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 S = TypeVar("S")
 JSON = "application/json"
+BLOB = "application/octet-stream"
 SHOWN = 200
 
 
@@ -48,7 +49,7 @@ class Call:
     async def body(self, kind: type[S]) -> S:
         """The body as a struct; raises InvalidRequest, or TooLarge before it has all been read."""
         try:
-            return msgspec.json.decode(await self._read(), type=kind)
+            return msgspec.json.decode(await self.content(), type=kind)
         except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
             raise invalid("the body", error) from error
 
@@ -65,7 +66,8 @@ class Call:
         """The first header of that name, in lower case."""
         return next((value for found, value in self.scope["headers"] if found == name), None)
 
-    async def _read(self) -> bytes:
+    async def content(self) -> bytes:
+        """The body as it came; raises TooLarge before it has all been read."""
         limit = self.service.settings.max_body_bytes
         announced = self.header(b"content-length")
         if announced is not None and announced.isdigit() and int(announced) > limit:
@@ -101,7 +103,7 @@ class Endpoint:
     tag: str
     body: Any = None
     query: type = NoQuery
-    replies: Mapping[int, Any] = msgspec.field(default_factory=dict)
+    replies: Mapping[int, Any] = field(default_factory=dict)
     refusals: tuple[type[Refusal], ...] = ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

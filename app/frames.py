@@ -11,7 +11,7 @@ from msgspec import Struct
 from app import encoding
 from app.errors import InvalidRequest
 from app.replies import ColumnsReply, PeekedReply, Reply, SessionFacts, SteppedReply
-from app.schemas import ColumnsRequest, OpenRequest, PeekRequest, Request, SessionId, StepsRequest
+from app.schemas import ColumnsRequest, Incarnation, OpenRequest, PeekRequest, Request, SessionId, StepsRequest
 
 Ref = int | str | None
 
@@ -61,6 +61,7 @@ class CloseFrame(Request, tag_field="op", tag="close", kw_only=True):
 
     ref: Ref = None
     session: SessionId
+    incarnation: Incarnation | None = None
 
 
 AnyFrame = OpenFrame | StepFrame | ColumnsFrame | PeekFrame | SubscribeFrame | UnsubscribeFrame | CloseFrame

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from app import problems
-from app.endpoint import Endpoint
+from app.endpoint import BLOB, JSON, Endpoint
 from app.errors import Internal, Refusal
 from app.replies import Problem
 
@@ -21,7 +21,9 @@ def document(endpoints: Sequence[Endpoint], version: str) -> Document:
     """OpenAPI 3.1."""
     types: set[type] = {Problem}
     for endpoint in endpoints:
-        types |= {kind for kind in (endpoint.body, endpoint.query, *endpoint.replies.values()) if kind is not None}
+        types |= {
+            kind for kind in (endpoint.body, endpoint.query, *endpoint.replies.values()) if kind not in (None, bytes)
+        }
     schemas, components = msgspec.json.schema_components(
         sorted(types, key=lambda kind: kind.__name__), ref_template=REF
     )
@@ -52,8 +54,7 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Document], query: Document
         "responses": _responses(endpoint, schemas),
     }
     if endpoint.body is not None:
-        content = {"application/json": {"schema": schemas[endpoint.body.__name__]}}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": True, "content": _content(endpoint.body, schemas)}
     return operation
 
 
@@ -67,12 +68,24 @@ def _query_parameters(query: Document) -> Iterable[Document]:
         yield {"name": name, "in": "query", "required": False, "schema": schema}
 
 
+def _description(kind: type | None) -> str:
+    if kind is None:
+        return "Done."
+    return "Bytes." if kind is bytes else (kind.__doc__ or "").strip().splitlines()[0]
+
+
+def _content(kind: type, schemas: dict[str, Document]) -> Document:
+    if kind is bytes:
+        return {BLOB: {"schema": {"type": "string", "format": "binary"}}}
+    return {JSON: {"schema": schemas[kind.__name__]}}
+
+
 def _responses(endpoint: Endpoint, schemas: dict[str, Document]) -> Document:
     responses: Document = {}
     for status, kind in endpoint.replies.items():
-        responses[str(status)] = {"description": (kind.__doc__ or "").strip().splitlines()[0] if kind else "Done."}
+        responses[str(status)] = {"description": _description(kind)}
         if kind is not None:
-            responses[str(status)]["content"] = {"application/json": {"schema": schemas[kind.__name__]}}
+            responses[str(status)]["content"] = _content(kind, schemas)
     by_status: dict[int, list[type[Refusal]]] = {}
     refusals: tuple[type[Refusal], ...] = (*endpoint.refusals, Internal)
     for refusal in refusals:

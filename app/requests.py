@@ -11,6 +11,7 @@ import msgspec
 
 from app.engine.arrays import Floats
 from app.engine.forecast import Wish
+from app.engine.operations.copying import Fork, Import, parse_export
 from app.engine.operations.looking import Peek
 from app.engine.operations.opening import NO_HISTORY, Open
 from app.engine.operations.series import ForecastSeries, Series
@@ -23,6 +24,8 @@ from app.schemas import (
     ColumnsRequest,
     ForecastOptions,
     ForecastRequest,
+    ForkRequest,
+    ImportQuery,
     OpenRequest,
     PeekQuery,
     PeekRequest,
@@ -33,6 +36,7 @@ from app.times import parse_time
 from app.values import columns, observations
 
 MOST_METADATA_BYTES = 16 * 1024
+NO_INCARNATIONS: Mapping[Key, int] = {}
 
 Named = Mapping[str, list[Any]] | None
 Time = int | str | None
@@ -45,7 +49,7 @@ def to_open(tenant: str, asked: OpenRequest) -> Open:
         values = _values(history.values) if history else NO_HISTORY
         covariates = _named("covariates", history.covariates if history else None)
     return Open(
-        key=Key(tenant, asked.id or uuid.uuid4().hex),
+        key=Key(tenant, asked.id or new_id()),
         model=asked.model,
         version=asked.version,
         start=_time("start", asked.start),
@@ -57,19 +61,23 @@ def to_open(tenant: str, asked: OpenRequest) -> Open:
     )
 
 
-def to_steps(key: Key, asked: StepsRequest) -> TakeSteps:
-    """Observations of one session."""
+def to_steps(key: Key, asked: StepsRequest, incarnation: int | None = None) -> TakeSteps:
+    """Observations of one session, of the given incarnation where the request names none."""
     return TakeSteps(
         key=key,
         values=_values(asked.values),
         place=Place(asked.step, _time("time", asked.time)),
         covariates=_named("covariates", asked.covariates),
         wish=_wish_or_none(asked.forecast),
+        incarnation=incarnation if asked.incarnation is None else to_incarnation(asked.incarnation),
     )
 
 
-def to_columns(tenant: str, asked: ColumnsRequest) -> TakeColumns:
-    """One observation for each of many sessions; raises InvalidRequest when a session is named twice."""
+def to_columns(tenant: str, asked: ColumnsRequest, incarnations: Mapping[Key, int] = NO_INCARNATIONS) -> TakeColumns:
+    """One observation for each of many sessions, of these incarnations where they are known.
+
+    Raises InvalidRequest when a session is named twice.
+    """
     count = len(asked.sessions)
     steps = asked.steps or [None] * count
     for name, column in (("values", asked.values), ("steps", steps), *(asked.covariates or {}).items()):
@@ -77,13 +85,35 @@ def to_columns(tenant: str, asked: ColumnsRequest) -> TakeColumns:
             raise InvalidRequest(f"{name} has {len(column)} entries, but there are {count} sessions")
     if len(set(asked.sessions)) < count:
         raise InvalidRequest("a session is named twice; send its observations in one 'step' or in frames of their own")
+    keys = [Key(tenant, session) for session in asked.sessions]
     return TakeColumns(
-        keys=[Key(tenant, session) for session in asked.sessions],
+        keys=keys,
         values=_values(asked.values),
         places=[Place(step) for step in steps],
         covariates=_named("covariates", asked.covariates),
         wish=_wish_or_none(asked.forecast),
+        incarnations=[incarnations.get(key) for key in keys] if incarnations else None,
     )
+
+
+def to_fork(key: Key, asked: ForkRequest) -> Fork:
+    """A second session, under a new id where none was given."""
+    return Fork(key, Key(key.tenant, asked.id or new_id()))
+
+
+def to_import(tenant: str, blob: bytes, asked: ImportQuery) -> Import:
+    """An exported session; raises InvalidRequest for bytes that are none."""
+    exported = parse_export(blob)
+    return Import(Key(tenant, asked.id or exported.id), exported)
+
+
+def to_incarnation(text: str | None) -> int | None:
+    """An incarnation as the engine has it."""
+    return None if text is None else int(text, 16)
+
+
+def new_id() -> str:
+    return uuid.uuid4().hex
 
 
 def to_peek(key: Key, asked: PeekRequest) -> Peek:

@@ -40,6 +40,9 @@ Level = Annotated[float, Meta(gt=0, lt=1)]
 Levels = Annotated[list[Level], Meta(min_length=1, max_length=MOST_LEVELS, description="quantile levels")]
 Horizon = Annotated[int, Meta(ge=1, le=LARGEST_STEP, description="steps to forecast, at most the model's horizon")]
 SessionId = Annotated[str, Meta(pattern=ID_PATTERN, description="letters, digits and _.:~@=+-, at most 128")]
+Incarnation = Annotated[
+    str, Meta(pattern="^[0-9a-f]{16}$", description="only the session of this incarnation is meant, no other of its id")
+]
 Step = Annotated[int, Meta(ge=1, le=LARGEST_STEP, description="number of the first of these steps")]
 
 
@@ -103,6 +106,7 @@ class StepsRequest(Request, kw_only=True):
     time: Moment | None = None
     covariates: Named | None = None
     forecast: bool | ForecastOptions = True
+    incarnation: Incarnation | None = None
 
 
 class ColumnsRequest(Request, kw_only=True):
@@ -120,6 +124,24 @@ class PeekRequest(ForecastOptions, kw_only=True):
 
     values: Values | None = None
     covariates: Named | None = None
+
+
+class ForkRequest(Request, kw_only=True):
+    """A second session that goes on from where this one is."""
+
+    id: SessionId | None = None
+
+
+class ImportQuery(Request, kw_only=True):
+    """Under which id a session comes back; its own where none is given."""
+
+    id: SessionId | None = None
+
+
+class CloseQuery(Request, kw_only=True):
+    """Which session of this id is meant."""
+
+    incarnation: Incarnation | None = None
 
 
 class PeekQuery(Request, kw_only=True):

@@ -31,7 +31,9 @@ class Settings(BaseModel):
     host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="port to listen on; 0 takes a free one")] = 8000
     provider: Annotated[Provider, Field(description="execution provider; auto takes CUDA where it is")] = "auto"
-    step_graph: Annotated[StepGraph, Field(description="graph for single steps; auto measures at start")] = "auto"
+    step_graph: Annotated[StepGraph, Field(description="graph for single steps; auto takes encoder, on a GPU step")] = (
+        "auto"
+    )
     max_body_bytes: Annotated[Count, Field(description="largest request body")] = 8 * 2**20
     store: Annotated[Kind, Field(description="where sessions are kept: lmdb, on disk, or memory")] = "lmdb"
     data_dir: Annotated[Path, Field(description="directory of the session store, for one process")] = Path(

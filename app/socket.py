@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from app.conversation import Asked, ask, error_frame, update_frame
+from app.engine.operations.opening import Opened
 from app.engine.operations.rows import Stepped
 from app.engine.session import Key
 from app.engine.task import Task
@@ -22,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 BURST_BYTES = 64 * 1024
 SUBSCRIBE, UNSUBSCRIBE = "subscribe", "unsubscribe"
+ENDING = ("open", "close")  # after these, what a client knew of an id is over
 RESTART, OVERLOAD = 1012, 1013
 
 
@@ -38,6 +40,7 @@ class Socket:
         self._outbox: deque[bytes] = deque()
         self._updates: dict[Key, Stepped] = {}
         self._subscribed: set[Key] = set()
+        self._incarnations: dict[Key, int] = {}
         self._is_flush_due = False
         self._patience: asyncio.TimerHandle | None = None
 
@@ -92,13 +95,15 @@ class Socket:
         except Refusal as refusal:
             self._refuse("invalid", self._codec.ref(data), refusal)
             return
-        asked = ask(frame)
+        asked = ask(frame, self._incarnations)
         try:
             self._service.submit(asked.operation, partial(self._answer, asked))
         except Refusal as refusal:
             self._refuse(asked.op, asked.ref, refusal)
         else:
             self._unanswered += asked.weight
+            if asked.op in ENDING:
+                self._incarnations.pop(asked.operation.keys[0], None)
 
     def _answer(self, asked: Asked, task: Task) -> None:
         self._unanswered -= asked.weight
@@ -107,13 +112,16 @@ class Socket:
         if task.error is None:
             self._service.metrics.answered("websocket", asked.op, "ok")
             self._send(asked.reply(task.reply))
-            self._follow(asked)
+            self._follow(asked, task.reply)
         else:
             refusal = task.error if isinstance(task.error, Refusal) else Internal("this is our mistake")
             self._refuse(asked.op, asked.ref, refusal)
 
-    def _follow(self, asked: Asked) -> None:
-        if asked.op == SUBSCRIBE:
+    def _follow(self, asked: Asked, reply: Any) -> None:
+        """Remember what the client knows now: which sessions it has met, and which it wants to hear of."""
+        if isinstance(reply, Opened):
+            self._incarnations[asked.operation.keys[0]] = reply.session.incarnation
+        elif asked.op == SUBSCRIBE:
             (key,) = asked.operation.keys
             self._subscribed.add(key)
             self._service.subscriptions.add(key, self)

@@ -14,6 +14,7 @@ STANDARD_LIBRARY = set(sys.stdlib_module_names)
 TRAINING_ONLY = {"matplotlib", "onnx", "onnxscript", "polars", "torch"}
 THE_WEB = {"asyncio", "fastapi", "json", "orjson", "pydantic", "starlette", "uvicorn", "websockets"}
 SETTINGS_ARE_READ_IN = {"app/__main__.py"}
+HANDSHAKE = ROOT / "app/routes/stream.py"  # the one handler of refusals does not reach a WebSocket that is not open yet
 
 
 def modules(package: str) -> list[Path]:
@@ -97,6 +98,7 @@ def test_routes_leave_errors_to_the_one_handler():
     tries = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in modules("app/routes")
+        if path != HANDSHAKE
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Try | ast.TryStar)
     ]

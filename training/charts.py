@@ -37,7 +37,7 @@ def by_horizon(metrics: Document) -> str:
 def _top(metrics: Document) -> float | None:
     """Where the chart ends: the last value may leave it, so that the others can be told apart."""
     shown = [found["wql"] for name, found in metrics["by_horizon"].items() if name != NAIVE or name == metrics["rival"]]
-    highest = max(float(value) for values in shown for value in values if value is not None)
+    highest = max((float(value) for values in shown for value in values if value is not None), default=0.0)
     return 1.3 * highest or None
 
 
@@ -85,7 +85,7 @@ def training(curve: Curve) -> str:
         axes.plot(steps, losses, "o-", color=TEAL, lw=2, ms=4, label="validation")
         best = int(np.argmin(losses))
         axes.plot(steps[best], losses[best], "o", ms=10, mfc="none", mec=INK, mew=1.2, label="kept")
-        axes.set_ylim(0, 2 * max(losses) if losses else None)
+        axes.set_ylim(0, (2 * max(losses)) or None)
         axes.set(xlabel="optimiser steps", ylabel="quantile loss")
         drawn.legend(loc="outside upper left", ncols=3)
         return svg(drawn, "Training and validation loss")

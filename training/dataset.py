@@ -109,7 +109,8 @@ def split_panel(panel: Panel, horizon: int, validate_from: int | None = None, te
     """Training, validation and test part of every series, by calendar time.
 
     Left out, the test part is the last fifth of the time that the series span, and validation the tenth before it.
-    Raises InputError when a series has fewer steps in a part than a forecast is long, or nothing to learn from.
+    Raises InputError when a series has fewer steps in a part than a forecast is long, or there is nothing to learn from or
+    to judge by.
     """
     span = panel.end - panel.start
     test_from = panel.end - span // 5 if test_from is None else test_from
@@ -121,6 +122,7 @@ def split_panel(panel: Panel, horizon: int, validate_from: int | None = None, te
     fences = [(panel.row(series, validate_from), panel.row(series, test_from)) for series in panel.series]
     for series, (validate, test) in zip(panel.series, fences, strict=True):
         _refuse_short(series, (0, validate, test, len(series)), horizon)
+    _refuse_empty(panel, fences)
     return Split(*(tuple(rows) for rows in zip(*fences, strict=True)))
 
 
@@ -135,6 +137,15 @@ def _targets(table: Table, names: Sequence[str]) -> NDArray[np.float32]:
         if np.isnan(column).all():
             raise table.complaint("holds no value at all; name another --target", name)
     return values
+
+
+def _refuse_empty(panel: Panel, fences: Sequence[tuple[int, int]]) -> None:
+    for part in ("validation", "test"):
+        rows = (slice(*fence) if part == "validation" else slice(fence[1], None) for fence in fences)
+        if all(np.isnan(series.values[some]).all() for series, some in zip(panel.series, rows, strict=True)):
+            raise InputError(
+                f"no series has a target with any value in the {part} part; move --validate-from and --test-from"
+            )
 
 
 def _refuse_short(series: Series, fences: tuple[int, int, int, int], horizon: int) -> None:

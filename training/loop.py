@@ -63,11 +63,12 @@ class Fit:
         )
         self.levels = torch.tensor(config.quantiles)
         self.step, self.best_loss, self.stale = 0, math.inf, 0
-        self.burn_in = min(config.burn_in, config.window // 2)
+        self.window = max(2, min(config.window, max(split.validate_from)))  # no longer than there is to learn from
+        self.burn_in = min(config.burn_in, self.window // 2)
         hidden = np.random.default_rng(config.seed)
-        self.warm = Windows(self.forecaster, warm_sessions(panel, split, self.burn_in, hidden), config.window)
-        self.cold = Windows(self.forecaster, cold_sessions(panel, split, config.window, hidden), config.window)
-        self.held_out = Windows(self.forecaster, validation_sessions(panel, split, config.window), config.window)
+        self.warm = Windows(self.forecaster, warm_sessions(panel, split, self.burn_in, hidden), self.window)
+        self.cold = Windows(self.forecaster, cold_sessions(panel, split, self.window, hidden), self.window)
+        self.held_out = Windows(self.forecaster, validation_sessions(panel, split, self.window), self.window)
 
     def __iter__(self) -> Iterator[Progress]:
         while self.step < self.config.steps and self.stale <= self.config.patience:
@@ -109,10 +110,10 @@ class Fit:
 
     def _learn(self) -> float:
         if self.step % COLD_EVERY == COLD_EVERY - 1:
-            windows, origins = self.cold, early_origins(self.config.window)
+            windows, origins = self.cold, early_origins(self.window)
         else:
             offset = int(torch.randint(STRIDE, (1,), generator=self.random))
-            windows, origins = self.warm, torch.arange(self.burn_in + offset, self.config.window, STRIDE)
+            windows, origins = self.warm, torch.arange(self.burn_in + offset, self.window, STRIDE)
         batch = windows.batch(windows.draw(self.config.batch, self.random), origins)
         loss = pinball(run(self.forecaster, batch), batch, self.levels)
         self.optimiser.zero_grad()
@@ -127,7 +128,7 @@ class Fit:
     def _validate(self) -> float:
         starts = self.held_out.starts
         chosen = starts[torch.linspace(0, len(starts) - 1, min(VALIDATION_WINDOWS, len(starts))).long()]
-        origins = torch.arange(self.burn_in, self.config.window, STRIDE)
+        origins = torch.arange(self.burn_in, self.window, STRIDE)
         batch = self.held_out.batch(chosen, origins)
         loss = float(pinball(run(self.averaged, batch), batch, self.levels))
         self.stale = 0 if loss < self.best_loss else self.stale + 1

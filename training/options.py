@@ -88,7 +88,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         group.add_argument(
             option(name),
             type=str if kind["type"] == "string" else number,
-            nargs="+" if kind["several"] else None,
+            nargs=kind["several"],
             metavar=METAVARS.get(name, "N" if kind["type"] == "integer" else "X"),
             help=textwrap.shorten(text, 300).replace("%", "%%"),
         )
@@ -112,8 +112,9 @@ def number(text: str) -> int | float | str:
 def _kind(schema: dict[str, Any]) -> dict[str, Any]:
     """The type of a field, or of the items of one that takes several."""
     schema = next((one for one in schema.get("anyOf", ()) if one["type"] != "null"), schema)
-    several = schema["type"] == "array"
-    return {"type": schema["items"]["type"] if several else schema["type"], "several": several}
+    if schema["type"] != "array":
+        return {"type": schema["type"], "several": None}
+    return {"type": schema["items"]["type"], "several": "+" if schema.get("minItems") else "*"}
 
 
 def _written(default: Any) -> str:

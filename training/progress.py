@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from training import loop
 
@@ -22,11 +22,11 @@ class Display:
         self.loss: float | None = None
         columns = (
             TextColumn("fit"), BarColumn(), TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
-            TextColumn("loss {task.fields[loss]}  validation {task.fields[validation]}  best {task.fields[best]}"),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(elapsed_when_finished=False),
+            TextColumn("loss {task.fields[loss]}  validation {task.fields[validation]}"),
+            TimeRemainingColumn(compact=True), TextColumn("left"),
         )  # fmt: skip
         self.live = Progress(*columns, console=console)
-        self.task = self.live.add_task("fit", total=steps, completed=done, loss="–", validation="–", best="–")
+        self.task = self.live.add_task("fit", total=steps, completed=done, loss="–", validation="–")
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -48,7 +48,7 @@ class Display:
         if progress.validation is None:
             return
         if self.console.is_terminal:
-            self.live.update(self.task, validation=f"{progress.validation:.4f}", best=f"{progress.best:.4f}")
+            self.live.update(self.task, validation=f"{progress.validation:.4f}")
         else:
             self.console.print(self._line(progress))
 

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.dataset import Panel, Split
-from training.evaluate import OURS, Backtest, Laid, Origins, forecast
+from training.evaluate import OURS, Backtest, forecast
 from training.graphs import Graphs
+from training.origins import Laid, Origins
 from training.scores import wql
 
 FANS = 6

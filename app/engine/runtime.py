@@ -6,11 +6,9 @@ Letters for shapes are those of `model.contract`.
 from __future__ import annotations
 
 import hashlib
-import time as clock
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,7 +18,7 @@ from app.engine.session import Build
 from model.contract import GRAPHS, METADATA_FILE, Bundle, ContractError
 
 StepGraph = Literal["auto", "encoder", "step"]
-TIMING_ROWS, TIMING_RUNS = 64, 7
+BLOCK_ROWS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +39,18 @@ class Model:
     def encode(self, values: Floats, time: Times, covariates: Floats, state: Floats) -> Floats:
         """The state (B, S) after observations (B, T, C) at times (B, T) with covariates (B, T, K); NaN is missing."""
         graph = self.one_step if values.shape[1] == 1 else self.encoder
-        return graph(**self._observed(values, time, covariates, state))[0]
+        rows = len(values)
+        return graph(**self._observed(*whole_blocks(values, time, covariates, state)))[0][:rows]
 
     def decode(self, state: Floats, time: Times, future: Floats) -> Floats:
         """Quantiles (B, H, C, Q) of the H steps after the last observation, which was at `time` (B,).
 
         `future` (B, H, K') holds the covariates known ahead.
         """
+        rows = len(state)
+        state, time, future = whole_blocks(state, time, future)
         ahead = {"future_covariates": future} if self.bundle.known_ahead else {}
-        return self.decoder(state=state, time=time, **ahead)[0]
+        return self.decoder(state=state, time=time, **ahead)[0][:rows]
 
     def explain(self, values: Floats, time: Times, covariates: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
         """Update gate, reset gate and hidden state at every step, each (B, T, L, N)."""
@@ -83,7 +84,7 @@ def open_model(directory: Path, provider: Provider, step_graph: StepGraph) -> Mo
     encoder, decoder, step, explain = (
         open_graph(directory, name, bundle, choose_providers(provider)) for name in GRAPHS
     )
-    one_step = _one_step(bundle, encoder, step, step_graph)
+    one_step = _one_step(encoder, step, step_graph)
     return Model(
         bundle=bundle, build=_build(bundle), encoder=encoder, decoder=decoder, explainer=explain, one_step=one_step
     )
@@ -95,23 +96,24 @@ def _build(bundle: Bundle) -> Build:
     return Build(bundle.name, bundle.version, hashlib.sha256(graphs.encode()).digest()[:8])
 
 
-def _one_step(bundle: Bundle, encoder: Graph, step: Graph, wish: StepGraph) -> Graph:
-    if wish != "auto":
-        return encoder if wish == "encoder" else step
-    if encoder.provider == CUDA:  # cuDNN has no GRU of Cho's kind, so the encoder would run on the CPU
-        return step
-    inputs = {
-        tensor.name: np.zeros([TIMING_ROWS if axis == "B" else int(axis) for axis in tensor.axes], tensor.dtype)
-        for tensor in bundle.inputs("step")
-    }
-    return min((step, encoder), key=lambda graph: _seconds(lambda: graph(**inputs)))
+def _one_step(encoder: Graph, step: Graph, wish: StepGraph) -> Graph:
+    """The encoder, with which one step at a time equals all steps at once bit for bit, where it can be used.
+
+    On a GPU it cannot: cuDNN has no GRU of Cho's kind, so the encoder would run on the CPU.
+    """
+    if wish == "auto":
+        return step if encoder.provider == CUDA else encoder
+    return encoder if wish == "encoder" else step
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    """The best of several runs, which is the one that was disturbed least."""
-    runs = []
-    for _ in range(TIMING_RUNS):
-        began = clock.perf_counter()
-        work()
-        runs.append(clock.perf_counter() - began)
-    return min(runs)
+def whole_blocks(*arrays: Any) -> tuple[Any, ...]:
+    """Arrays with their last row repeated until there is a multiple of BLOCK_ROWS of them.
+
+    onnxruntime's matrix products take rows in blocks and compute what is left over in another order of additions: filled up, a
+    row gives the same bits in any company.
+    """
+    missing = -len(arrays[0]) % BLOCK_ROWS
+    if missing == 0:
+        return arrays
+    index = np.minimum(np.arange(len(arrays[0]) + missing), len(arrays[0]) - 1)
+    return tuple(array[index] for array in arrays)

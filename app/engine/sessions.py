@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from app.engine.arena import Arena
+from app.engine.arena import Arena, Slots
 from app.engine.arrays import Flags, Floats
 from app.engine.registry import Models
 from app.engine.runtime import Model
 from app.engine.session import FACTS, Build, Ending, Facts, Key, Session, unpack
-from app.errors import ModelMismatch, SessionGone, SessionNotFound, StoreUnavailable
+from app.errors import ModelMismatch, Refusal, SessionGone, SessionNotFound, StoreUnavailable
 from app.stores.base import CorruptRecord, Place, Record, Store, StoreError, Table
 from app.times import format_time
 
@@ -115,9 +115,24 @@ class Sessions:
         if located is None:
             with _reading():
                 located = self._load(key)
-        self._turn += 1
-        located.arena.touch([located.slot], self._turn)
+        self.touch(located.arena, [located.slot])
         return located
+
+    def located(self, keys: Sequence[Key]) -> list[Located | Refusal]:
+        """`locate` for many sessions. Where there are more than have room, a slot may be another session's by the end."""
+        found: list[Located | Refusal] = []
+        for key in keys:
+            located = self._resident(key)
+            try:
+                found.append(self.locate(key) if located is None else located)
+            except Refusal as refusal:
+                found.append(refusal)
+        return found
+
+    def touch(self, arena: Arena, slots: Sequence[int] | Slots) -> None:
+        """Note that these sessions are used now."""
+        self._turn += 1
+        arena.touch(slots, self._turn)
 
     def expired(self, facts: Facts) -> Flags:
         """Which of these sessions (N,) have been idle for too long."""
@@ -213,20 +228,22 @@ class Sessions:
         if move.created:
             for key in keys:
                 self._evict(key)
-        self._make_room(sum(key not in arena for key in keys))
+        staying = [arena.slots[key] for key in keys if key in arena]
+        self.touch(arena, staying)
+        self._make_room(len(keys) - len(staying), len(staying))
         slots = [
             arena.slots[key] if key in arena else arena.add(key, unpack(bytes(FACTS.itemsize) + tail)[2])
             for key, tail in zip(keys, tails, strict=True)
         ]
         arena.scatter(slots, move.facts[newest], move.states[newest])
-        self._turn += 1
-        arena.touch(slots, self._turn)
+        self.touch(arena, slots)
 
-    def _make_room(self, newcomers: int) -> None:
+    def _make_room(self, newcomers: int, staying: int = 0) -> None:
+        """Room for newcomers in place of those not used for longest; so many, used last, stay."""
         lacking = self.resident + newcomers - self.limits.resident
         if newcomers == 0 or lacking <= 0:
             return
-        count = max(lacking, self.limits.resident // EVICTED_AT_ONCE)
+        count = min(max(lacking, self.limits.resident // EVICTED_AT_ONCE), self.resident - staying)
         oldest = sorted(found for arena in self._arenas.values() for found in arena.least_recent(count))
         for _, key in oldest[:count]:
             self._evict(key)

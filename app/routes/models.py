@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,9 @@ def _version(served: Served, directory: Path) -> VersionReply:
 
 def _metrics(path: Path) -> Any:
     """What the backtest said, None where no such file is beside the graphs."""
-    try:
+    with suppress(OSError, ValueError):
         return json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
+    return None
 
 
 ENDPOINTS = (

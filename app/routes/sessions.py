@@ -5,9 +5,10 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from app import answers, requests
-from app.endpoint import Call, Endpoint, Reply
+from app.endpoint import BLOB, Call, Endpoint, Reply
+from app.engine.operations.copying import Export
 from app.engine.operations.looking import Describe, ListSessions, ReadHistory
-from app.engine.operations.opening import Close
+from app.engine.operations.opening import Close, Opened
 from app.engine.session import Key
 from app.errors import (
     InvalidRequest,
@@ -30,7 +31,17 @@ from app.replies import (
     SessionsReply,
     SteppedReply,
 )
-from app.schemas import HistoryQuery, OpenRequest, PageQuery, PeekQuery, PeekRequest, StepsRequest
+from app.schemas import (
+    CloseQuery,
+    ForkRequest,
+    HistoryQuery,
+    ImportQuery,
+    OpenRequest,
+    PageQuery,
+    PeekQuery,
+    PeekRequest,
+    StepsRequest,
+)
 from app.service import TENANT
 from app.times import format_time
 
@@ -38,9 +49,7 @@ from app.times import format_time
 async def create(call: Call) -> Reply:
     operation = requests.to_open(TENANT, await call.body(OpenRequest))
     opened = await call.service.ask(operation)
-    name = operation.key.id
-    location = (b"location", f"/v1/sessions/{quote(name)}".encode())
-    return Reply(answers.opened(name, opened, format_time), 201 if opened.created else 200, (location,))
+    return _created(operation.key.id, opened)
 
 
 async def page(call: Call) -> Reply:
@@ -81,8 +90,28 @@ async def history(call: Call) -> Reply:
 
 
 async def close(call: Call) -> Reply:
-    await call.service.ask(Close(_key(call)))
+    asked = call.query(CloseQuery)
+    await call.service.ask(Close(_key(call), requests.to_incarnation(asked.incarnation)))
     return Reply(status=204)
+
+
+async def fork(call: Call) -> Reply:
+    operation = requests.to_fork(_key(call), await call.body(ForkRequest))
+    return _created(operation.fork.id, await call.service.ask(operation))
+
+
+async def export(call: Call) -> Reply:
+    return Reply(await call.service.ask(Export(_key(call))), media_type=BLOB)
+
+
+async def import_session(call: Call) -> Reply:
+    operation = requests.to_import(TENANT, await call.content(), call.query(ImportQuery))
+    return _created(operation.key.id, await call.service.ask(operation))
+
+
+def _created(name: str, opened: Opened) -> Reply:
+    location = (b"location", f"/v1/sessions/{quote(name)}".encode())
+    return Reply(answers.opened(name, opened, format_time), 201 if opened.created else 200, (location,))
 
 
 def _key(call: Call) -> Key:
@@ -92,6 +121,20 @@ def _key(call: Call) -> Key:
 _ABSENT = (SessionNotFound, SessionGone)
 _ONE = "/v1/sessions/{id}"
 ENDPOINTS = (
+    Endpoint(
+        "POST", "/v1/sessions/import", import_session, "Bring an exported session back, here or elsewhere", "sessions",
+        body=bytes, query=ImportQuery, replies={201: SessionReply},
+        refusals=(ModelMismatch, SessionExists, TooLarge, InvalidRequest, Overloaded),
+    ),
+    Endpoint(
+        "GET", f"{_ONE}/export", export, "One session as bytes, versioned and checksummed", "sessions",
+        replies={200: bytes}, refusals=(*_ABSENT, ModelMismatch, Overloaded),
+    ),
+    Endpoint(
+        "POST", f"{_ONE}/fork", fork, "A second session that goes on from where this one is", "sessions",
+        body=ForkRequest, replies={201: SessionReply},
+        refusals=(*_ABSENT, ModelMismatch, SessionExists, TooLarge, InvalidRequest, Overloaded),
+    ),
     Endpoint(
         "POST", "/v1/sessions", create, "Open a session, with its history where there is one", "sessions",
         body=OpenRequest, replies={201: SessionReply, 200: SessionReply},
@@ -107,7 +150,7 @@ ENDPOINTS = (
     ),
     Endpoint(
         "DELETE", _ONE, close, "End a session; afterwards it is gone (410)", "sessions",
-        replies={204: None}, refusals=(*_ABSENT, Overloaded),
+        query=CloseQuery, replies={204: None}, refusals=(*_ABSENT, Overloaded),
     ),
     Endpoint(
         "POST", f"{_ONE}/steps", take_steps, "Send observations, one or many; all are applied, or none", "sessions",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 
@@ -324,6 +326,20 @@ def test_sessions_beyond_the_arena_come_back_from_the_store(models):
     assert [median(reply) for reply in columns] == [expected([number, 1, 1, 1]) for number in range(10)]
     assert lab.sessions.resident == 3
     assert not lab.ask(Describe(key("s0"))).is_resident
+
+
+def test_a_tick_of_more_sessions_than_have_room_moves_them_all(models):
+    lab, chance = Lab(models, resident=8), random.Random(0)
+    seen = {f"s{i}": [] for i in range(20)}
+    for name in seen:
+        lab.ask(opened(name))
+    for _ in range(60):
+        names = chance.sample(list(seen), chance.randint(1, 14))
+        replies = lab.ask_all([steps(name, 1) for name in names])
+        for name, reply in zip(names, replies, strict=True):
+            seen[name].append(1)
+            assert median(reply) == expected(seen[name])
+        assert lab.sessions.resident <= 8
 
 
 def test_another_process_goes_on_from_the_store(models):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.engine.forecast import Wish
-from app.engine.operations.copying import Export, Fork, Import
+from app.engine.operations.copying import Export, Fork, Import, parse_export
 from app.engine.operations.looking import Describe, Peek
 from app.engine.operations.opening import Close, Open
 from app.engine.operations.stepping import TakeColumns, TakeSteps
@@ -70,14 +70,15 @@ def test_a_fork_goes_on_by_itself(lab):
 def test_an_export_comes_back_bit_for_bit_here_and_elsewhere(lab, models):
     lab.ask(opened("a", 1, None, 3, on_gap="missing", metadata=b'{"room":7}'))
     blob = lab.ask(Export(key("a")))
+    assert parse_export(blob).id == "a"
     other = Lab(models)
     for place, name in ((lab, "b"), (other, "a")):
-        session = place.ask(Import(key(name), blob)).session
+        session = place.ask(Import(key(name), parse_export(blob))).session
         assert (session.step, session.start, session.on_gap, session.metadata) == (3, NOON, "missing", b'{"room":7}')
         assert np.array_equal(place.state(name), lab.state("a"), equal_nan=True)
         assert median(place.ask(step(name, 4))) == expected([1, None, 3, 4])
     with pytest.raises(SessionExists):
-        lab.ask(Import(key("a"), blob))
+        lab.ask(Import(key("a"), parse_export(blob)))
 
 
 def test_an_export_with_any_byte_changed_is_refused(lab):
@@ -87,10 +88,10 @@ def test_an_export_with_any_byte_changed_is_refused(lab):
         broken = bytearray(blob)
         broken[place] ^= 1
         with pytest.raises(InvalidRequest):
-            lab.ask(Import(key("b"), bytes(broken)))
+            parse_export(bytes(broken))
     for broken in (b"", blob[:-1], b"tidegate session 2\n" + blob[19:]):
         with pytest.raises(InvalidRequest):
-            lab.ask(Import(key("b"), broken))
+            parse_export(broken)
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_a_session_is_only_served_by_the_build_it_was_made_by(lab, other_build):
     lab.ask(opened("a", 1))
     blob = lab.ask(Export(key("a")))
     other = Lab(other_build, store=lab.store)
-    for operation in (step("a", 1), Peek(key("a"), ANY), Export(key("a")), Import(key("b"), blob)):
+    for operation in (step("a", 1), Peek(key("a"), ANY), Export(key("a")), Import(key("b"), parse_export(blob))):
         with pytest.raises(ModelMismatch, match="build"):
             other.ask(operation)
     assert other.ask(Describe(key("a"))).session.step == 1
@@ -215,7 +216,7 @@ def test_forks_and_imports_count_as_sessions(models):
     lab = Lab(models, sessions=1)
     lab.ask(opened("a", 1))
     blob = lab.ask(Export(key("a")))
-    for operation in (Fork(key("a"), key("b")), Import(key("b"), blob)):
+    for operation in (Fork(key("a"), key("b")), Import(key("b"), parse_export(blob))):
         with pytest.raises(Overloaded):
             lab.ask(operation)
 
@@ -223,4 +224,4 @@ def test_forks_and_imports_count_as_sessions(models):
 def test_no_model_serves_no_session(lab):
     lab.ask(opened("a", 1))
     with pytest.raises(ModelMismatch, match="is not served here"):
-        Lab(replace(Models(), served={})).ask(Import(key("a"), lab.ask(Export(key("a")))))
+        Lab(replace(Models(), served={})).ask(Import(key("a"), parse_export(lab.ask(Export(key("a"))))))

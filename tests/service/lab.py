@@ -69,12 +69,23 @@ class Talk:
         self.send(**frame)
         return self.receive()
 
+    def ask_all(self, frames, ahead=32) -> list:
+        """The answers to many frames, `ahead` of them under way at a time; none of them may be an error."""
+        replies, sent = [], 0
+        while len(replies) < len(frames):
+            while sent < min(len(frames), len(replies) + ahead):
+                self.send(**frames[sent])
+                sent += 1
+            replies.append(self.receive())
+            assert replies[-1]["op"] != "error", replies[-1]
+        return replies
+
 
 @contextmanager
 def talk(server, subprotocol="tidegate.v1.json"):
     """A socket until the block ends."""
     url = f"ws://127.0.0.1:{server.port}/v1/stream"
-    with connect(url, subprotocols=[subprotocol], compression=None, max_size=None) as socket:
+    with connect(url, subprotocols=[subprotocol], compression=None, max_size=None, ping_interval=None) as socket:
         yield Talk(socket, CODECS[subprotocol])
 
 

@@ -34,7 +34,7 @@ def forecaster_server(tmp_path_factory):
         torch.nn.init.normal_(parameter, std=0.3)
     export(made.eval(), bundle, name="tiny", version="1", created_at="2026-01-01T00:00:00Z", training={})
     assert all((bundle / f"{graph}.onnx").exists() for graph in GRAPHS)
-    with serving(directory / "models", directory) as server:
+    with serving(directory / "models", directory, store="memory") as server:
         yield server
 
 
@@ -51,21 +51,25 @@ def forecast(server, name) -> np.ndarray:
 
 def test_single_steps_batches_company_and_one_history_give_the_same_forecasts(forecaster_server):
     values = observations()
+    crowd = [f"c{i}" for i in range(CROWD)]
     with talk(forecaster_server) as socket:
-        for name in ("single", "company", *(f"c{i}" for i in range(CROWD))):
+        for name in ("single", "batches", "company", *crowd):
             socket.ask(op="open", id=name, start=NOON)
-        socket.ask(op="open", id="batches", start=NOON)
         socket.ask(op="open", id="history", start=NOON, history={"values": values})
-        for value in values:
-            socket.send(op="step", session="single", values=[value], forecast=False)
-        for start in range(0, COUNT, 333):
-            socket.send(op="step", session="batches", values=values[start : start + 333], forecast=False)
-        crowd = ["company", *(f"c{i}" for i in range(CROWD))]
+        socket.ask_all([_step("single", [value]) for value in values])
+        socket.ask_all([_step("batches", values[start : start + 333]) for start in range(0, COUNT, 333)])
+        interleaved = []
         for t, value in enumerate(values):
-            socket.send(op="steps", sessions=crowd, values=[value, *(t % 97 + i for i in range(CROWD))], forecast=False)
-        replies = [socket.receive() for _ in range(COUNT + len(range(0, COUNT, 333)) + COUNT)]
-    assert {reply["op"] for reply in replies} == {"stepped"}
+            interleaved.append(_step("company", [value]))
+            if t % 5 == 0:
+                others = [t % 97 + i for i in range(CROWD)]
+                interleaved.append({"op": "steps", "sessions": crowd, "values": others, "forecast": False})
+        socket.ask_all(interleaved)
     whole = forecast(forecaster_server, "history")
     for name in ("single", "batches", "company"):
         np.testing.assert_allclose(forecast(forecaster_server, name), whole, rtol=1e-5)
     assert not np.allclose(forecast(forecaster_server, "c0"), forecast(forecaster_server, "c1"), rtol=1e-5)
+
+
+def _step(session, values) -> dict:
+    return {"op": "step", "session": session, "values": values, "forecast": False}

@@ -41,7 +41,7 @@ def test_an_unparsable_time_is_named_with_its_row(tmp_path):
 def test_a_repeated_time_is_named_with_both_rows(tmp_path):
     lines = rows()
     said = refused(tmp_path, [*lines, lines[5]])
-    assert f"row {len(lines)} (line {len(lines) + 1}): 2026-01-01T04:00:00Z repeats the time of row 5 (line 6)" in said
+    assert f"row {len(lines)} (line {len(lines) + 1}): 2026-01-01T05:00:00Z repeats the time of row 5 (line 6)" in said
     assert said.endswith("keep one row per time")
 
 

@@ -231,3 +231,13 @@ def test_a_series_shorter_than_a_forecast_in_any_part_is_refused(part, panel):
     times = (panel.start + 3600 * hour for hour in fences)
     with pytest.raises(InputError, match=f"series '[ab]' is too short: .* in the {part} part"):
         split_panel(panel, 15, *times)
+
+
+@pytest.mark.parametrize(("part", "rows"), [("training", 60), ("validation", (60, 80)), ("test", (80, None))])
+def test_a_part_without_any_value_is_refused(part, rows, panel):
+    for series in panel.series:
+        skipped = len(panel.series[0]) - len(series)
+        begin, end = (0, rows) if part == "training" else rows
+        series.values[max(0, begin - skipped) : None if end is None else end - skipped] = nan
+    with pytest.raises(InputError, match=f"in the {part} part"):
+        split_panel(panel, 5, panel.start + 60 * 3600, panel.start + 80 * 3600)

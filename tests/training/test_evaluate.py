@@ -8,11 +8,12 @@ import pytest
 
 from model.contract import Covariate
 from tests import bundles
-from training import evaluate
+from training import origins as places
 from training.dataset import Panel, Series, Split
-from training.evaluate import OURS, Laid, backtest, forecast, gathered, seasonal, stream
+from training.evaluate import OURS, backtest, forecast, seasonal
 from training.graphs import Graphs
 from training.metrics import document
+from training.origins import Laid, gathered, stream
 
 HOUR = 3600
 nan = np.nan
@@ -58,7 +59,7 @@ def expected(one, row):
 
 @pytest.mark.parametrize("rows", [1, 4, 256])
 def test_every_origin_is_forecast_once_from_all_that_came_before_it(rows, graphs, panel, monkeypatch):
-    monkeypatch.setattr(evaluate, "ROWS", rows)
+    monkeypatch.setattr(places, "ROWS", rows)
     laid, seen = Laid(panel), []
     for some in gathered(stream(graphs, laid, SPLIT)):
         assert len(some.row) <= rows

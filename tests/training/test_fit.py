@@ -94,6 +94,14 @@ def test_training_stops_when_the_validation_part_has_had_enough():
     assert max(progress.step for progress in fit) == 200
 
 
+def test_a_series_shorter_than_a_window_is_learned_from_and_judged():
+    data, _ = panel()
+    short = Series("a", data.series[0].start, data.series[0].values[:80], data.series[0].covariates[:80])
+    fit = Fit(Panel(HOUR, ("y0",), (), (short,), 0), Split((56,), (64,)), config(window=336, burn_in=168))
+    assert all(progress.loss > 0 and progress.validation != 0 for progress in fit)
+    assert 0 < fit.best_loss < np.inf
+
+
 def test_nothing_is_learned_from_the_validation_and_test_parts():
     data, split = panel()
     spoiled = data.series[0].values.copy()

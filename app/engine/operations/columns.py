@@ -24,6 +24,7 @@ from app.engine.session import Facts, Key
 from app.engine.sessions import Moved
 from app.engine.steps import Place
 from app.errors import Refusal
+from model.contract import Bundle
 
 Finished = tuple[list[Stepped | Refusal], list[Moved]]
 
@@ -86,6 +87,30 @@ class Batch:
 
 def _stepped(step: int, time: int, forecast: Forecast | None) -> Stepped:
     return Stepped(step, time, applied=1, filled=0, replayed=False, forecast=forecast)
+
+
+class Fitting:
+    """Wishes and covariates fitted to one model; what many have alike is fitted once."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._bundle = bundle
+        self._selections: dict[tuple[int | None, tuple[float, ...] | None], Selection] = {}
+        self._no_covariates = fit_covariates(bundle, {}, 1)
+
+    def selection(self, wish: Wish | None) -> Selection | None:
+        """The part of a forecast that is wished for; raises InvalidRequest when the model does not have it."""
+        if wish is None:
+            return None
+        if wish.future:
+            return wish.under(self._bundle)
+        kind = (wish.horizon, wish.levels)
+        if kind not in self._selections:
+            self._selections[kind] = wish.under(self._bundle)
+        return self._selections[kind]
+
+    def covariates(self, given: Named) -> Floats:
+        """Covariates (1, K); raises InvalidRequest."""
+        return fit_covariates(self._bundle, given, 1) if given else self._no_covariates
 
 
 def batch(arena: Arena, members: Sequence[Plain]) -> Batch:
@@ -152,17 +177,15 @@ class Observations:
 
     def _by_arena(self) -> list[tuple[Arena, list[int], Slots]]:
         """The observations of sessions that are in memory, by arena, with their slots."""
-        found: dict[int, tuple[Arena, list[int], list[int]]] = {}
-        for place, one in enumerate(self._observations):
-            try:
-                arena, slot = self._context.sessions.locate(one.key)
-            except Refusal as refusal:
-                self.refused[place] = refusal
+        by_arena: dict[int, tuple[Arena, list[int], list[int]]] = {}
+        for place, found in enumerate(self._context.sessions.located([one.key for one in self._observations])):
+            if isinstance(found, Refusal):
+                self.refused[place] = found
                 continue
-            _, places, slots = found.setdefault(id(arena), (arena, [], []))
+            _, places, slots = by_arena.setdefault(id(found.arena), (found.arena, [], []))
             places.append(place)
-            slots.append(slot)
-        return [(arena, places, np.array(slots, np.intp)) for arena, places, slots in found.values()]
+            slots.append(found.slot)
+        return [(arena, places, np.array(slots, np.intp)) for arena, places, slots in by_arena.values()]
 
     def _plain(self, arena: Arena, places: list[int], slots: Slots) -> Flags:
         """Which observations are the next step of the session that is meant, with as many values as it has channels.
@@ -184,12 +207,14 @@ class Observations:
 
     def _add_batches(self, arena: Arena, places: list[int], slots: Slots) -> None:
         """Plain observations by what is wanted to know after them."""
+        self._context.sessions.touch(arena, slots)
+        fitting = Fitting(arena.model.bundle)
         alike: dict[object, list[Plain]] = {}
         for place, slot in zip(places, slots.tolist(), strict=True):
             one = self._observations[place]
             try:
-                selection = one.wish.under(arena.model.bundle) if one.wish else None
-                covariates = fit_covariates(arena.model.bundle, one.covariates, 1)
+                selection = fitting.selection(one.wish)
+                covariates = fitting.covariates(one.covariates)
             except Refusal as refusal:
                 self.refused[place] = refusal
                 continue

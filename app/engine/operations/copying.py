@@ -38,6 +38,15 @@ class Fork:
 
 
 @dataclass(frozen=True, slots=True)
+class Exported:
+    """A session as it left: its id, what is known of it, and its state (S,)."""
+
+    id: str
+    session: Session
+    state: Floats
+
+
+@dataclass(frozen=True, slots=True)
 class Export:
     """A session as bytes: versioned, checksummed, with all that `Import` needs."""
 
@@ -49,27 +58,27 @@ class Export:
 
     def begin(self, context: Context) -> Work[bytes]:
         session, _, state = context.sessions.gather(self.key)
-        head = session.facts.tobytes() + pack_tail(session.build, session.metadata)
+        stored = session.facts.tobytes() + pack_tail(session.build, session.metadata)
+        head = msgspec.msgpack.encode((self.key.id, stored))
         return done(MAGIC + Record(head, state.tobytes()).encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """A session from the bytes of an export, under an id that is free; its incarnation is a new one.
+    """An exported session under an id that is free; its incarnation is a new one.
 
-    Raises InvalidRequest for bytes that are no export or a damaged one, and ModelMismatch where the build of the model under
-    which the session lived is not served.
+    Raises ModelMismatch where the build of the model under which the session lived is not served.
     """
 
     key: Key
-    blob: bytes
+    exported: Exported
 
     @property
     def keys(self) -> Sequence[Key]:
         return (self.key,)
 
     def begin(self, context: Context) -> Work[Opened]:
-        session, state = parse_export(self.blob)
+        session, state = self.exported.session, self.exported.state
         model = _served(context, session)
         if state.size != model.bundle.state_size:
             raise InvalidRequest(
@@ -78,17 +87,18 @@ class Import:
         return _begun(context, self.key, session, model, state)
 
 
-def parse_export(blob: bytes) -> tuple[Session, Floats]:
-    """The session and its state (S,) in an export; raises InvalidRequest."""
+def parse_export(blob: bytes) -> Exported:
+    """The session in the bytes of an export; raises InvalidRequest for bytes that are none, or damaged."""
     if not blob.startswith(MAGIC):
         raise InvalidRequest("this is no exported session; send the bytes of GET /v1/sessions/{id}/export as they came")
     try:
         record = Record.decode(blob[len(MAGIC) :])
-        facts, build, metadata = unpack(record.header)
+        name, stored = msgspec.msgpack.decode(record.header, type=tuple[str, bytes])
+        facts, build, metadata = unpack(stored)
         state = np.frombuffer(record.state, np.float32)
-    except (CorruptRecord, ValueError) as error:
+    except (CorruptRecord, msgspec.DecodeError, ValueError) as error:
         raise InvalidRequest(f"the exported session is damaged: {error}; export it again") from error
-    return Session.of(facts[0], build, metadata), state
+    return Exported(name, Session.of(facts[0], build, metadata), state)
 
 
 def _served(context: Context, session: Session) -> Model:

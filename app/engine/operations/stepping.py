@@ -87,13 +87,18 @@ class TakeColumns:
     places: Sequence[Place]
     covariates: Named = field(default_factory=dict)
     wish: Wish | None = None
+    incarnations: Sequence[int | None] | None = None
 
     def begin(self, context: Context) -> Work[list[Stepped | Refusal]]:
         wish = self._with_levels(context) if self.wish and self.wish.levels is None else self.wish
-        rows = enumerate(zip(self.keys, self.places, strict=True))
+        incarnations = self.incarnations or [None] * len(self.keys)
+        rows = enumerate(zip(self.keys, self.places, incarnations, strict=True))
         taken = Observations(
             context,
-            [Observation(key, self.values[i : i + 1], place, self._covariates(i), wish) for i, (key, place) in rows],
+            [
+                Observation(key, self.values[i : i + 1], place, self._covariates(i), wish, incarnation)
+                for i, (key, place, incarnation) in rows
+            ],
         )
 
         def finish() -> Outcome[list[Stepped | Refusal]]:
