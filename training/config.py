@@ -69,7 +69,7 @@ class FitConfig(BaseModel):
     layers: int = Field(1, ge=1, description="recurrent layers")
     seed: int = Field(0, ge=0, description="of all that is random; the same seed gives the same model")
     steps: int = Field(1_200, ge=1, description="optimiser steps, at the most")
-    batch: int = Field(32, ge=1, description="windows in an optimiser step")
+    batch: int = Field(32, ge=1, description="windows of one channel in an optimiser step")
     learning_rate: float = Field(2e-3, gt=0, description="at its highest")
     window: int = Field(336, ge=2, description="steps of a training window")
     burn_in: int = Field(168, ge=0, description="steps of a window before its first forecast")
