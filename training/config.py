@@ -42,7 +42,11 @@ class FitConfig(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
     data: File = Field(description="the history: a .csv, .csv.gz or .parquet file, one row per time (and series)")
-    time: str = Field("time", description="the column of times; without an offset they are UTC")
+    time: str | None = Field(
+        None,
+        description="the column of times (without an offset they are UTC) or of row numbers; if left out, the one called "
+        "time, or the order of rows",
+    )
     target: Names = Field(min_length=1, description="the column to forecast, or several")
     series: str | None = Field(None, description="the column that names the series, where the file holds several")
     covariates: Names = Field((), description="columns known up to the present")
@@ -80,7 +84,7 @@ class FitConfig(BaseModel):
     def columns(self) -> tuple[str, ...]:
         """All columns that the fit reads."""
         return (
-            self.time,
+            *([self.time] if self.time else []),
             *([self.series] if self.series else []),
             *self.target,
             *self.covariates,

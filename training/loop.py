@@ -16,6 +16,7 @@ from torch import Tensor
 from model import features
 from model.architecture import Architecture
 from model.forecaster import Forecaster
+from training.clock import Kind
 from training.config import FitConfig
 from training.dataset import Panel, Split
 from training.seasons import default_seasons
@@ -165,7 +166,7 @@ def design(panel: Panel, split: Split, config: FitConfig) -> Architecture:
         channels=panel.channels,
         covariates=panel.covariates,
         seasons=tuple(seasons),
-        cycles=features.usable_cycles(panel.frequency, longest * panel.frequency),
+        cycles=() if panel.clock is Kind.ORDER else features.usable_cycles(panel.frequency, longest * panel.frequency),
         signed=any((values < 0).any() for values in train),
         cell=config.cell,
         layers=config.layers,

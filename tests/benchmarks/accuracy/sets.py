@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from model.contract import Covariate
+from training.clock import Kind
 from training.dataset import Panel, Series, Split
 
 HOUR = 3_600
@@ -41,7 +42,7 @@ class Protocol:
 
 
 def m4_hourly(data: Path) -> Protocol:
-    """M4-Hourly: 414 series without time stamps, 48 steps ahead from the end of their training part.
+    """M4-Hourly: 414 series with row numbers and no time stamps, 48 steps ahead from the end of their training part.
 
     The last 48 steps of the training part serve as validation.
     """
@@ -53,7 +54,8 @@ def m4_hourly(data: Path) -> Protocol:
         series.append(Series(str(id_), 0, values, np.zeros((len(values), 0), np.float32)))
     fences = np.array([len(one) for one in series]) - 48
     split = Split(tuple((fences - 48).tolist()), tuple(fences.tolist()))
-    return Protocol("m4-hourly", Panel(HOUR, ("y",), (), tuple(series), 0), split, 48, 24, stride=48)
+    panel = Panel(HOUR, ("y",), (), tuple(series), 0, Kind.NUMBERS)
+    return Protocol("m4-hourly", panel, split, 48, 24, stride=48)
 
 
 def etth1(data: Path) -> Protocol:
