@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from itertools import pairwise
@@ -23,8 +24,10 @@ from model.contract import NAME_PATTERN
 from training.errors import InputError, suggestion
 from training.times import parse_duration, parse_time
 
+MINUTES = re.compile(r"(?<=\d)m$")  # of a budget, which is never in months
 SPELLED = WithJsonSchema({"type": "string"})  # a person writes text, which becomes a number
 Duration = Annotated[int, BeforeValidator(lambda given: parse_duration(str(given))), SPELLED]
+Budget = Annotated[int, BeforeValidator(lambda given: parse_duration(MINUTES.sub("min", str(given)))), SPELLED]
 Moment = Annotated[int, BeforeValidator(lambda given: parse_time(str(given))), SPELLED]
 File = Annotated[
     Path, Strict(strict=False)
@@ -73,6 +76,9 @@ class FitConfig(BaseModel):
     layers: int = Field(1, ge=1, description="recurrent layers")
     seed: int = Field(0, ge=0, description="of all that is random; the same seed gives the same model")
     steps: int = Field(1_200, ge=1, description="optimiser steps, at the most")
+    budget: Budget | None = Field(
+        None, description="time that the fit may take, such as 2m or 1h; no limit if left out"
+    )
     batch: int = Field(32, ge=1, description="windows of one channel in an optimiser step")
     learning_rate: float = Field(2e-3, gt=0, description="at its highest")
     window: int = Field(336, ge=2, description="steps of a training window")

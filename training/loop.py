@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +41,9 @@ POINTS_HIDDEN, BLOCKS_HIDDEN = 0.05, 0.10
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a fit stands after an optimiser step; `validation` is there only when it was just measured."""
+    """Where a fit stands after an optimiser step; `validation` is there only when it was just measured. `steps` is how many
+    there will be, a guess where time is what ends them.
+    """
 
     step: int
     steps: int
@@ -66,6 +69,7 @@ class Fit:
         )
         self.levels = torch.tensor(config.quantiles)
         self.step, self.best_loss, self.stale, self.slower = 0, math.inf, 0, 1.0
+        self.seconds = 0.0
         self.windows = max(1, round(config.batch / len(panel.channels)))
         self.stride = max(STRIDE, config.horizon // ORIGINS_AHEAD)
         self.window = max(2, min(config.window, max(split.validate_from)))  # no longer than there is to learn from
@@ -76,13 +80,22 @@ class Fit:
         self.held_out = Windows(self.forecaster, validation_sessions(panel, split, self.window), self.window)
 
     def __iter__(self) -> Iterator[Progress]:
-        while self.step < self.config.steps and self.stale <= self.config.patience:
+        began = time.monotonic() - self.seconds
+        while self.done < 1 and self.stale <= self.config.patience:
             rate = self._set_learning_rate()
             loss = self._learn()
             self.step += 1
-            due = self.step % VALIDATE_EVERY == 0 or self.step == self.config.steps
+            self.seconds = time.monotonic() - began
+            due = self.step % VALIDATE_EVERY == 0 or self.done >= 1
             validation = self._validate() if due else None
-            yield Progress(self.step, self.config.steps, loss, validation, self.best_loss, rate)
+            steps = max(self.step, math.ceil(self.step / self.done))
+            yield Progress(self.step, steps, loss, validation, self.best_loss, rate)
+
+    @property
+    def done(self) -> float:
+        """How much of the fit lies behind, from 0 to 1: of the steps or of the time, whichever ends it sooner."""
+        of_time = 0.0 if self.config.budget is None else self.seconds / self.config.budget
+        return min(1.0, max(self.step / self.config.steps, of_time))
 
     def judge(self) -> float:
         """The validation loss of the weights as they are now, which become the best if they are; for a run that ends here."""
@@ -102,7 +115,7 @@ class Fit:
             "best_weights": self.best_weights,
             "optimiser": self.optimiser.state_dict(),
             "random": self.random.get_state(),
-            "progress": (self.step, self.best_loss, self.stale, self.slower),
+            "progress": (self.step, self.best_loss, self.stale, self.slower, self.seconds),
         }
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
@@ -111,7 +124,7 @@ class Fit:
         self.best_weights = checkpoint["best_weights"]
         self.optimiser.load_state_dict(checkpoint["optimiser"])
         self.random.set_state(checkpoint["random"])
-        self.step, self.best_loss, self.stale, self.slower = checkpoint["progress"]
+        self.step, self.best_loss, self.stale, self.slower, self.seconds = checkpoint["progress"]
 
     def _learn(self) -> float:
         if self.step % COLD_EVERY == COLD_EVERY - 1:
@@ -146,8 +159,7 @@ class Fit:
 
     def _set_learning_rate(self) -> float:
         """Linear warm-up, then a cosine down to a few per cent, slower after each validation without a better one."""
-        done = self.step / self.config.steps
-        cosine = FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * done)) / 2
+        cosine = FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * self.done)) / 2
         rate = self.config.learning_rate * min(1.0, (self.step + 1) / WARM_UP) * cosine * self.slower
         for group in self.optimiser.param_groups:
             group["lr"] = rate

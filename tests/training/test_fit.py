@@ -1,6 +1,7 @@
 """Fitting: what a window knows is what serving knows, and a run can be repeated and taken up again."""
 
 import copy
+import time
 
 import numpy as np
 import pytest
@@ -100,6 +101,15 @@ def test_a_series_shorter_than_a_window_is_learned_from_and_judged():
     fit = Fit(Panel(HOUR, ("y0",), (), (short,), 0), Split((56,), (64,)), config(window=336, burn_in=168))
     assert all(progress.loss > 0 and progress.validation != 0 for progress in fit)
     assert 0 < fit.best_loss < np.inf
+
+
+def test_a_budget_ends_the_fit_with_a_validation_and_a_low_rate():
+    began = time.monotonic()
+    course = list(Fit(*panel(), config(steps=100_000, budget="2s")))
+    assert 2 <= time.monotonic() - began < 6
+    assert course[-1].step == course[-1].steps < 100_000
+    assert course[-1].validation is not None
+    assert course[-1].learning_rate < 0.1 * max(progress.learning_rate for progress in course)
 
 
 def test_nothing_is_learned_from_the_validation_and_test_parts():
