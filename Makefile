@@ -13,7 +13,7 @@ DEMO := demo/models/metro/1/bundle.json
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint format image lock clean
+.PHONY: help install demo test lint format bench image lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -37,12 +37,15 @@ format: install ## format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+bench: .venv/bench ## measure the service against its floors for some minutes (BENCH=--quick: for one, keeping nothing)
+	$(BIN)/python -m tests.benchmarks.serving $(BENCH)
+
 image: ## build the server's container image, tagged tidegate (DOCKER=podman works too)
 	$(DOCKER) build --tag tidegate .
 
 lock: .venv/bin/pip ## renew constraints.txt; torch stays where its line there says
 	grep '^torch==' constraints.txt > .venv/torch.txt
-	$(PIP) install --dry-run --ignore-installed --constraint .venv/torch.txt '.[train,dev,gpu]' > .venv/resolved.txt
+	$(PIP) install --dry-run --ignore-installed --constraint .venv/torch.txt '.[train,dev,bench,gpu]' > .venv/resolved.txt
 	(sed -n '/^#/p' constraints.txt; sed -n 's/^Would install //p' .venv/resolved.txt | tr ' ' '\n' \
 		| sed -e 's/-\([^-]*\)$$/==\1/' -e 's/+.*//' | grep -Ev '^(tidegate|cuda-.*|nvidia-.*|triton)==' | sort -f) > .venv/lock.txt
 	mv .venv/lock.txt constraints.txt
@@ -57,6 +60,10 @@ $(DEMO): configs/metro.toml $(DATA) $(wildcard model/*.py training/*.py) | insta
 
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/pip
 	$(PIP) install --constraint constraints.txt --editable '.[train,dev]'
+	touch $@
+
+.venv/bench: .venv/installed
+	$(PIP) install --constraint constraints.txt --editable '.[train,dev,bench]'
 	touch $@
 
 .venv/bin/pip:

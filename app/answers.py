@@ -13,6 +13,7 @@ from msgspec import UNSET, UnsetType
 from app.encoding import Numbers, Quantiles
 from app.engine.arrays import Floats
 from app.engine.forecast import Forecast
+from app.engine.operations.gates import Gates, memory_steps, past_share
 from app.engine.operations.looking import Description, History, Peeked
 from app.engine.operations.opening import Opened
 from app.engine.operations.rows import Stepped
@@ -22,7 +23,9 @@ from app.errors import Refusal
 from app.replies import (
     ForecastReply,
     ForecastsReply,
+    GatesReply,
     HistoryReply,
+    LayerGates,
     ModelName,
     PeekedReply,
     SeriesReply,
@@ -33,6 +36,7 @@ from app.replies import (
 
 Clock = Callable[[float], int | str]
 Fields = dict[str, Any]
+GATE_DIGITS = 4
 
 
 def forecasts(reply: Forecasts, ids: Sequence[str | None], clock: Clock) -> ForecastsReply:
@@ -77,6 +81,30 @@ def history(name: str, history: History, clock: Clock) -> HistoryReply:
         step=list(steps),
         time=[clock(session.time_of(step)) for step in steps],
         values=Numbers(np.ascontiguousarray(values[:, 0]) if values.shape[1] == 1 else values),
+    )
+
+
+def gates(name: str, gates: Gates, clock: Clock) -> GatesReply:
+    session, channels = gates.session, gates.channels
+    steps = range(gates.first, gates.first + len(gates.update))
+    memory, share = memory_steps(gates.update), past_share(gates.update)
+    layers = len(memory) // len(channels)
+    return GatesReply(
+        session=name,
+        replayed_from=gates.began,
+        step=list(steps),
+        time=[clock(session.time_of(step)) for step in steps],
+        layers=[
+            LayerGates(
+                channel=channels[place // layers],
+                layer=place % layers + 1,
+                update_gate=_rounded(gates.update[:, place]),
+                reset_gate=_rounded(gates.reset[:, place]),
+                memory_steps=_rounded(memory[place]),
+                past_share=_rounded(share[:, place]),
+            )
+            for place in range(len(memory))
+        ],
     )
 
 
@@ -151,6 +179,10 @@ def by_level(values: Floats) -> Floats:
     if values.shape[1] == 1:
         return np.ascontiguousarray(values[:, 0].T)
     return np.ascontiguousarray(np.moveaxis(values, 2, 0))
+
+
+def _rounded(values: Floats) -> Numbers:
+    return Numbers(np.round(values, GATE_DIGITS))
 
 
 def _together(arrays: list[Floats | None]) -> Floats | list[Floats | None]:

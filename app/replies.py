@@ -6,10 +6,12 @@ from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from app.schemas import OBSERVATION
+from app.schemas import NUMBERS, OBSERVATION
 
 Moment = Annotated[int | str, Meta(description="RFC 3339 in UTC; epoch seconds on a WebSocket")]
 Observations = Annotated[Any, Meta(extra_json_schema={"type": "array", "items": OBSERVATION})]
+Row = Annotated[Any, Meta(extra_json_schema=NUMBERS)]
+Matrix = Annotated[Any, Meta(extra_json_schema={"type": "array", "items": NUMBERS})]
 ByLevel = Annotated[
     Any,
     Meta(
@@ -128,6 +130,31 @@ class HistoryReply(Reply, kw_only=True):
     step: list[int]
     time: list[Moment]
     values: Observations
+
+
+class LayerGates(Reply, kw_only=True):
+    """The gates of one layer of one channel's network, with a row for each step and a number for each unit.
+
+    `memory_steps` says for each unit after how many steps 1/e of what it holds is left, `past_share` for each step how much of
+    the newest hidden state stems from before it.
+    """
+
+    channel: str
+    layer: int
+    update_gate: Matrix
+    reset_gate: Matrix
+    memory_steps: Row
+    past_share: Row
+
+
+class GatesReply(Reply, kw_only=True):
+    """The gates at recent steps, newest last, as in a session that began at step `replayed_from` without covariates."""
+
+    session: str
+    replayed_from: int
+    step: list[int]
+    time: list[Moment]
+    layers: list[LayerGates]
 
 
 class VersionReply(Reply, kw_only=True):

@@ -11,6 +11,7 @@ import msgspec
 
 from app.engine.arrays import Floats
 from app.engine.forecast import Wish
+from app.engine.inputs import NOTHING
 from app.engine.operations.copying import Fork, Import, parse_export
 from app.engine.operations.looking import Peek
 from app.engine.operations.opening import NO_HISTORY, Open
@@ -183,9 +184,9 @@ def _values(values: list[Any]) -> Floats:
         return observations(values)
 
 
-def _named(field: str, given: Named) -> dict[str, Floats]:
+def _named(field: str, given: Named) -> Mapping[str, Floats]:
     if not given:
-        return {}
+        return NOTHING
     with pointing_at(f"/{field}"):
         return columns(given)
 

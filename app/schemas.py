@@ -10,6 +10,7 @@ MOST_SERIES = 10_000
 MOST_COLUMNS = 10_000
 MOST_LEVELS = 99
 MOST_LISTED = 1000
+MOST_GATES = 1000
 LARGEST_STEP = 2**53
 ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.:~@=+-]{0,127}$"
 
@@ -163,6 +164,12 @@ class HistoryQuery(Request, kw_only=True):
     """How many observations are wanted."""
 
     limit: Annotated[int, Meta(ge=1, le=LARGEST_STEP)] = 1000
+
+
+class GatesQuery(Request, kw_only=True):
+    """At how many steps the gates are wanted."""
+
+    limit: Annotated[int, Meta(ge=1, le=MOST_GATES)] = 48
 
 
 class NoQuery(Request, kw_only=True):

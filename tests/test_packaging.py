@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 SETUP = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT, PACKAGE_DATA = SETUP["project"], SETUP["tool"]["setuptools"]["package-data"]
 
-IMPORT_WITHOUT = """
+WITHOUT = """
 import importlib, sys, threading
 
 class Missing:
@@ -27,6 +27,8 @@ class Missing:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Missing())
+"""
+IMPORT = """
 for name in {names!r}:
     importlib.import_module(name)
 print(threading.active_count())
@@ -38,7 +40,7 @@ def run_python(program: str) -> subprocess.CompletedProcess[str]:
 
 
 def import_without(blocked: set[str], *names: str) -> subprocess.CompletedProcess[str]:
-    return run_python(IMPORT_WITHOUT.format(blocked=blocked, names=names))
+    return run_python((WITHOUT + IMPORT).format(blocked=blocked, names=names))
 
 
 def name_of(requirement: str) -> str:
@@ -75,6 +77,13 @@ def test_serving_imports_where_nothing_of_training_is_installed():
 def test_the_block_of_that_test_blocks():
     result = import_without({"numpy"}, "app.main")
     assert "No module named 'numpy'" in result.stderr
+
+
+def test_training_says_what_is_missing_where_only_serving_is_installed():
+    fit = "from training.__main__ import main; sys.exit(main(['fit', '--data', 'history.csv', '--target', 'load', '--horizon', '6']))"
+    result = run_python(WITHOUT.format(blocked={"polars", "torch"}) + fit)
+    assert result.returncode == 1
+    assert re.fullmatch(r"python -m training: polars is not installed; .*pip install .*\.\[train\]'\n", result.stderr)
 
 
 def test_importing_the_service_starts_and_says_nothing():

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from training.data import read
 from training.errors import InputError
 from training.options import PROGRAM, parse
 
@@ -19,12 +18,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         request = parse(arguments)
+        from training.data import read  # noqa: PLC0415 - its library may not be installed
+
         data = read(request.config)
         from training.run import run  # noqa: PLC0415 - torch takes seconds to import, a refusal should not
 
         run(request, data, ["fit", *arguments[1:]], Console(highlight=False, soft_wrap=True))
     except InputError as error:
         return complain(REFUSED, str(error))
+    except ModuleNotFoundError as error:
+        return complain(
+            FAILED, f"{error.name} is not installed; training needs pip install -c constraints.txt '.[train]'"
+        )
     except KeyboardInterrupt:
         return complain(INTERRUPTED, "interrupted; no bundle was written")
     except (OSError, RuntimeError) as error:  # a full disk, a parity that does not hold

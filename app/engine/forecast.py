@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from app.engine.arrays import Floats
-from app.engine.inputs import fit_future
+from app.engine.inputs import NOTHING, fit_future
 from app.errors import InvalidRequest
 from model.contract import Bundle
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """A forecast of `horizon` steps at quantile `levels`, by default all that the model has, given what is known ahead."""
 
     horizon: int | None = None
     levels: tuple[float, ...] | None = None
-    future: Mapping[str, Floats] = field(default_factory=dict)
+    future: Mapping[str, Floats] = NOTHING
 
     def under(self, bundle: Bundle) -> Selection:
         """The wish as this model can fulfil it; raises InvalidRequest when it cannot."""
@@ -31,8 +31,7 @@ class Wish:
         return Selection(bundle, horizon, levels, fit_future(bundle, self.future))
 
 
-@dataclass(frozen=True, slots=True)
-class Forecast:
+class Forecast(msgspec.Struct, frozen=True):
     """Quantiles `values` (H, C, levels) of the steps from time `start` on, one every `frequency` seconds."""
 
     start: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from app.errors import InvalidRequest
 from model.contract import Bundle
 
 Named = Mapping[str, Floats]
+NOTHING: Named = MappingProxyType({})
 
 
 def fit_values(bundle: Bundle, values: Floats) -> Floats:

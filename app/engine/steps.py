@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from app.engine.arrays import Floats
@@ -15,8 +16,7 @@ from app.errors import InvalidRequest, OffGrid, StepConflict, StepGap
 from app.times import format_time
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a client says its first observation belongs: at a step number, at a time, at both or, by default, next."""
 
     step: int | None = None

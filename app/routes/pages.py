@@ -93,6 +93,8 @@ def _answer(answer: Document) -> str:
 
 
 def _link(schema: Document) -> str:
+    if "$ref" not in schema:
+        return f"<code>{escape(schema.get('format', schema['type']))}</code>"
     name = escape(schema["$ref"].rpartition("/")[2])
     return f"<a href='#{name}'><code>{name}</code></a>"
 

@@ -7,6 +7,7 @@ from urllib.parse import quote
 from app import answers, requests
 from app.endpoint import BLOB, Call, Endpoint, Reply
 from app.engine.operations.copying import Export
+from app.engine.operations.gates import ReadGates
 from app.engine.operations.looking import Describe, ListSessions, ReadHistory
 from app.engine.operations.opening import Close, Opened
 from app.engine.session import Key
@@ -24,6 +25,7 @@ from app.errors import (
     TooLarge,
 )
 from app.replies import (
+    GatesReply,
     HistoryReply,
     PeekedReply,
     SessionDescription,
@@ -34,6 +36,7 @@ from app.replies import (
 from app.schemas import (
     CloseQuery,
     ForkRequest,
+    GatesQuery,
     HistoryQuery,
     ImportQuery,
     OpenRequest,
@@ -87,6 +90,12 @@ async def history(call: Call) -> Reply:
     key = _key(call)
     found = await call.service.ask(ReadHistory(key, call.query(HistoryQuery).limit))
     return Reply(answers.history(key.id, found, format_time))
+
+
+async def gates(call: Call) -> Reply:
+    key = _key(call)
+    found = await call.service.ask(ReadGates(key, call.query(GatesQuery).limit))
+    return Reply(answers.gates(key.id, found, format_time))
 
 
 async def close(call: Call) -> Reply:
@@ -170,5 +179,10 @@ ENDPOINTS = (
     Endpoint(
         "GET", f"{_ONE}/history", history, "The observations that the session remembers", "sessions",
         query=HistoryQuery, replies={200: HistoryReply}, refusals=(*_ABSENT, ModelMismatch, InvalidRequest, Overloaded),
+    ),
+    Endpoint(
+        "GET", f"{_ONE}/gates", gates, "What the network's gates did at recent steps, and how far its memory reaches",
+        "sessions", query=GatesQuery, replies={200: GatesReply},
+        refusals=(*_ABSENT, ModelMismatch, InvalidRequest, Overloaded),
     ),
 )  # fmt: skip

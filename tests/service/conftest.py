@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from model.contract import GRAPHS
 from tests.service.lab import serving
 
 
@@ -14,6 +15,32 @@ def server(models_dir, tmp_path_factory):
     """The server that most tests share; each names sessions of its own."""
     with serving(models_dir, tmp_path_factory.mktemp("server")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def forecaster_server(tmp_path_factory):
+    """A server of a small forecaster with random weights."""
+    torch = pytest.importorskip("torch")
+    from model.architecture import Architecture  # noqa: PLC0415 - they need torch
+    from model.export import export  # noqa: PLC0415
+    from model.forecaster import Forecaster  # noqa: PLC0415
+
+    directory = tmp_path_factory.mktemp("forecaster")
+    bundle = directory / "models" / "tiny" / "1"
+    bundle.mkdir(parents=True)
+    torch.manual_seed(0)
+    made = Forecaster(
+        Architecture(
+            frequency=3600, horizon=6, quantiles=(0.1, 0.5, 0.9), channels=("y",), seasons=(24,), cycles=((86400, 3),),
+            units=8, width=8, context=8, head=4,
+        )
+    )  # fmt: skip
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    export(made.eval(), bundle, name="tiny", version="1", created_at="2026-01-01T00:00:00Z", training={})
+    assert all((bundle / f"{graph}.onnx").exists() for graph in GRAPHS)
+    with serving(directory / "models", directory, store="memory") as server:
+        yield server
 
 
 @pytest.fixture

@@ -3,39 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
-from model.contract import GRAPHS
-from tests.service.lab import serving, talk
+from tests.service.lab import talk
 
 NOON = 1_767_268_800
 COUNT, CROWD = 5000, 50
-
-
-@pytest.fixture(scope="module")
-def forecaster_server(tmp_path_factory):
-    """A server of a small forecaster with random weights."""
-    torch = pytest.importorskip("torch")
-    from model.architecture import Architecture  # noqa: PLC0415 - they need torch
-    from model.export import export  # noqa: PLC0415
-    from model.forecaster import Forecaster  # noqa: PLC0415
-
-    directory = tmp_path_factory.mktemp("forecaster")
-    bundle = directory / "models" / "tiny" / "1"
-    bundle.mkdir(parents=True)
-    torch.manual_seed(0)
-    made = Forecaster(
-        Architecture(
-            frequency=3600, horizon=6, quantiles=(0.1, 0.5, 0.9), channels=("y",), seasons=(24,), cycles=((86400, 3),),
-            units=8, width=8, context=8, head=4,
-        )
-    )  # fmt: skip
-    for parameter in made.parameters():
-        torch.nn.init.normal_(parameter, std=0.3)
-    export(made.eval(), bundle, name="tiny", version="1", created_at="2026-01-01T00:00:00Z", training={})
-    assert all((bundle / f"{graph}.onnx").exists() for graph in GRAPHS)
-    with serving(directory / "models", directory, store="memory") as server:
-        yield server
 
 
 def observations() -> list[float | None]:

@@ -144,7 +144,7 @@ def test_more_than_a_window_of_requests_are_all_answered(socket, name):
 
 
 def test_many_sessions_interleaved_never_mix(server, name):
-    dice = random.Random(0)  # noqa: S311 - nobody must not guess it
+    dice = random.Random(0)
     sent = {f"{name}-{i}": [] for i in range(40)}
     with talk(server) as left, talk(server, "tidegate.v1.msgpack") as right:
         for one in sent:

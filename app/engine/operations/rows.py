@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 
 from app.engine.arrays import Floats
@@ -18,8 +17,7 @@ from app.engine.steps import Place, judge
 from app.errors import SessionGone
 
 
-@dataclass(frozen=True, slots=True)
-class Stepped:
+class Stepped(msgspec.Struct, frozen=True):
     """What became of one session's observations: `step` and `time` are those of the last one sent.
 
     `applied` of them moved the session, after `filled` missing ones were put before them. There is no forecast where none was

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+import msgspec
 
 from app.engine.arrays import Floats
 from app.engine.forecast import Wish
-from app.engine.inputs import Named
+from app.engine.inputs import NOTHING, Named
 from app.engine.operations.base import Context, Outcome, Work
 from app.engine.operations.columns import Batch, Observation, Observations, Single
 from app.engine.operations.rows import Row, Stepped
@@ -17,8 +19,7 @@ from app.engine.steps import NEXT, Place
 from app.errors import Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class TakeSteps:
+class TakeSteps(msgspec.Struct, frozen=True):
     """T ≥ 1 observations (T, C) of one session with past covariates (T,) by name: all are applied, or none.
 
     Where an `incarnation` is given, no other session of the same id is stepped.
@@ -27,7 +28,7 @@ class TakeSteps:
     key: Key
     values: Floats
     place: Place = NEXT
-    covariates: Named = field(default_factory=dict)
+    covariates: Named = NOTHING
     wish: Wish | None = None
     incarnation: int | None = None
 
@@ -113,19 +114,16 @@ class TakeColumns:
         return Work([part.group for part in taken.parts], finish)
 
     def _covariates(self, i: int) -> Named:
-        return (
-            {name: column[i : i + 1] for name, column in self.covariates.items()} if self.covariates else NO_COVARIATES
-        )
+        return {name: column[i : i + 1] for name, column in self.covariates.items()} if self.covariates else NOTHING
 
     def _with_levels(self, context: Context) -> Wish | None:
         """The wish, for the levels of the first session that there is."""
         assert self.wish is not None  # noqa: S101 - asked by `begin`
         for key in self.keys:
             try:
-                return replace(self.wish, levels=context.sessions.locate(key).arena.model.bundle.quantiles)
+                return msgspec.structs.replace(
+                    self.wish, levels=context.sessions.locate(key).arena.model.bundle.quantiles
+                )
             except Refusal:
                 continue
         return self.wish
-
-
-NO_COVARIATES: Named = {}
