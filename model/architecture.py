@@ -40,6 +40,11 @@ class Architecture:
         return max(self.seasons, default=1)
 
     @property
+    def shortest(self) -> int:
+        """The shortest season, 1 where there is none."""
+        return min(self.seasons, default=1)
+
+    @property
     def recent_steps(self) -> int:
         """How many raw observations the state remembers: two of the longest seasons."""
         return max(LEAST_RECENT, 2 * self.longest)

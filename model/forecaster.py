@@ -88,7 +88,7 @@ class Forecaster(nn.Module):
         """All that is known of series (B, T, C) from their start, without learning."""
         a = self.architecture
         y = values.transpose(0, 1).flatten(1)
-        level, spread, change, never_negative = scaling.scale(y, scaling.decay(a.longest), signed=a.signed)
+        level, spread, change, never_negative = scaling.scale(y, scaling.decay(a.shortest), signed=a.signed)
         last, gap = features.fill_forward(y)
         age = torch.ones_like(y).cumsum(0)
         window = torch.cat([torch.full((a.recent_steps, y.shape[1]), torch.nan), y])

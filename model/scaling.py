@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-HALF_LIFE_SEASONS = 7
-ROUGHNESS_SEASONS = 1  # half-life of the size of changes: bands must follow how noisy a series is now
+HALF_LIFE_SEASONS = 7  # of the shortest: a week of days
+ROUGHNESS_SEASONS = 1  # of the longest, half-life of the size of changes: bands must follow how noisy a series is now
 SHORTEST_SEASON = 4  # for the half-lives, where there is no season
 SMALLEST_SPREAD = 1e-30
 LARGEST_CHANGE = 3.0
@@ -18,9 +18,9 @@ SMOOTHEST, ROUGHNESS_UNIT = 1e-3, 3.0
 BLOCK = 128
 
 
-def decay(longest_season: int, seasons: float = HALF_LIFE_SEASONS) -> float:
-    """What a step leaves of the weights of the past, for a half-life of so many of the longest season."""
-    return float(0.5 ** (1 / (seasons * max(longest_season, SHORTEST_SEASON))))
+def decay(season: int, seasons: float = HALF_LIFE_SEASONS) -> float:
+    """What a step leaves of the weights of the past, for a half-life of so many seasons."""
+    return float(0.5 ** (1 / (seasons * max(season, SHORTEST_SEASON))))
 
 
 def scale(y: Tensor, decay: float, *, signed: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:

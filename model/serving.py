@@ -71,7 +71,7 @@ class Serving:
         self.layout = state_layout(a)
         self.size = sum(part.size for part in self.layout.values())
         self.layers = [Recurrence.of(a.cell, w, f"cells.{i}.") for i in range(a.layers)]
-        self.decay = scaling.decay(a.longest)
+        self.decay = scaling.decay(a.shortest)
         self.rough_decay = scaling.decay(a.longest, scaling.ROUGHNESS_SEASONS)
         self.waves = Waves(a)
         self.shared = self.waves.ahead(w["shared"], steps=1)
