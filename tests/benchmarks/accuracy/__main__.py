@@ -18,6 +18,7 @@ from tests.benchmarks.accuracy.report import Document, document, write
 from tests.benchmarks.accuracy.sets import SETS, Protocol
 
 VARIABLE = "TIDEGATE_BENCH_DATA"
+RESULTS, QUICK_RESULTS = Path(__file__).parents[1] / "results/accuracy", Path("build/accuracy")
 QUICK_SETS = ("m4-hourly", "etth1", "nyc-flights")
 QUICK_STEPS = 200
 
@@ -26,12 +27,13 @@ def main(arguments: list[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     if asked.data is None:
         sys.exit(f"the data's directory is unknown; give --data or set {VARIABLE} (see docs/accuracy.md)")
+    out = asked.out or (QUICK_RESULTS if asked.quick else RESULTS)
     torch.set_num_threads(1)  # CPU seconds are those of one core
     for line in check_evaluators(asked.data):
         print("evaluator reproduces", line, flush=True)
     for name in asked.sets or (QUICK_SETS if asked.quick else SETS):
-        write(measure(SETS[name](asked.data), asked.seeds, quick=asked.quick), asked.out)
-    print(f"Wrote {asked.out / 'README.md'} and {asked.out / 'index.html'}.")
+        write(measure(SETS[name](asked.data), asked.seeds, quick=asked.quick), out)
+    print(f"Wrote {out / 'README.md'} and {out / 'index.html'}.")
     return 0
 
 
@@ -63,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", type=Path, default=Path(given) if given else None, help=f"the data sets; or {VARIABLE}"
     )
-    parser.add_argument("--out", type=Path, default=Path("docs/results/accuracy"), help="where the results go")
+    parser.add_argument("--out", type=Path, help="where the results go")
     parser.add_argument("--sets", nargs="+", choices=SETS, help="only these")
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds, and members of the ensemble")
     parser.add_argument("--quick", action="store_true", help="three sets, one seed, few steps: does it run at all")
