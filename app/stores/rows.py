@@ -66,16 +66,20 @@ class Rows:
 
     def _take_number(self) -> tuple[int, bool]:
         """A number, and whether it is behind all others."""
+        if self._next is None:
+            self._next = self._behind_all()
         with self._txn.cursor(self._free) as free:
             if free.first():
                 number = KEY.unpack(free.key())[0]
                 free.delete()
                 return number, False
-        if self._next is None:
-            with self._txn.cursor(self._rows) as rows:
-                self._next = KEY.unpack(rows.key())[0] + 1 if rows.last() else 0
         number, self._next = self._next, self._next + 1
         return number, True
+
+    def _behind_all(self) -> int:
+        """The number behind all that were ever given, asked before the first is: the last ones may be free."""
+        with self._txn.cursor(self._rows) as rows, self._txn.cursor(self._free) as free:
+            return max((KEY.unpack(table.key())[0] + 1 for table in (rows, free) if table.last()), default=0)
 
     def _delete(self, keys: Iterator[bytes]) -> None:
         for key in keys:

@@ -87,6 +87,17 @@ def test_a_commit_that_fails_keeps_nothing_of_itself(tmp_path):
             assert store.get(live("b")) is None
 
 
+@pytest.mark.parametrize("in_one", [True, False])
+def test_new_records_never_share_the_place_of_one_that_was_removed(store, in_one):
+    store.commit({live("a"): record("one"), live("b"): record("two")}, [])
+    if in_one:
+        store.commit({live("c"): record("three"), live("d"): record("four")}, [live("b")])
+    else:
+        store.commit({}, [live("b")])
+        store.commit({live("c"): record("three"), live("d"): record("four")}, [])
+    assert [store.get(live(key)) for key in "acd"] == [record("one"), record("three"), record("four")]
+
+
 def test_a_scan_gives_keys_with_a_prefix_after_another_in_order(store):
     places = [Place(Table.LIVE, key) for key in (b"a", b"b\x001", b"b\x002", b"b\x003", b"b\xff", b"c")]
     store.commit({place: record("x") for place in places}, [])

@@ -1,0 +1,109 @@
+"""A disk that fails ends the process loudly; a full one refuses what is new, and what was acknowledged stays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+
+import httpx
+import pytest
+
+from app.stores.lmdb import FILE
+from tests.bundles import expected
+from tests.crash.strace import traced
+from tests.service.lab import serving
+
+
+def send(server, step):
+    return server.post("/v1/sessions/a/steps", {"values": [step], "step": step})
+
+
+def opened(server):
+    assert server.post("/v1/sessions", {"id": "a", "model": "sum", "version": "1", "start": 0}).status_code == 201
+
+
+def forecast(server):
+    return server.get("/v1/sessions/a/forecast").json()["quantiles"]["0.5"]
+
+
+def is_acknowledged(server, step) -> bool:
+    """Whether a server that may be going away has taken a step."""
+    try:
+        return send(server, step).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.mark.usefixtures("strace")
+@pytest.mark.parametrize("call", ["fdatasync", "pwrite64", "pwritev,writev"])
+def test_an_error_of_the_disk_ends_the_process_and_nothing_is_acknowledged_after_it(models_dir, tmp_path, call):
+    settings = {"data_dir": tmp_path / "data", "durability": "sync"}
+    with serving(models_dir, tmp_path, **settings) as server:
+        opened(server)
+        assert all(send(server, step).json()["applied"] == 1 for step in (1, 2, 3))
+        failing = ("-P", str(tmp_path / "data" / FILE), "-e", f"trace={call}", "-e", f"inject={call}:error=EIO")
+        with traced(server.process.pid, tmp_path / "trace", *failing):
+            assert not is_acknowledged(server, 4)
+            assert server.process.wait(20) == 1
+        assert "Input/output error" in server.log.read_text()
+    with serving(models_dir, tmp_path, **settings) as server:
+        step = server.get("/v1/sessions/a").json()["step"]
+        assert step in {3, 4}
+        assert send(server, 4).json()["replayed"] is (step == 4)
+        assert forecast(server) == expected([1, 2, 3, 4])
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 2 MB."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", path], check=True)
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+@pytest.mark.parametrize("durability", ["sync", "interval", "none"])
+def test_a_full_disk_refuses_steps_peeks_go_on_and_it_recovers_by_itself(models_dir, tmp_path, small_disk, durability):
+    settings = {"data_dir": small_disk, "durability": durability, "sync_seconds": 0.05}
+    with serving(models_dir, tmp_path, **settings) as server:
+        opened(server)
+        ballast = small_disk / "ballast"
+        subprocess.run(["dd", "if=/dev/zero", f"of={ballast}", "bs=4096"], capture_output=True, check=False)
+        sent = refused_at(server)
+        assert send(server, sent).json()["code"] == "store-unavailable"
+        kept = server.get("/v1/sessions/a").json()["step"]
+        assert forecast(server) == expected(range(1, kept + 1))
+        assert server.get("/health/live").status_code == 200
+        ballast.unlink()
+        for step in range(sent, sent + 5):
+            assert answered(server, step)["step"] == step
+        server.process.kill()
+        server.process.wait()
+        with serving(models_dir, tmp_path, **settings) as again:
+            step = again.get("/v1/sessions/a").json()["step"]
+            assert step == sent + 4 if durability != "interval" else kept <= step <= sent + 4
+            assert forecast(again) == expected(range(1, step + 1))
+
+
+def refused_at(server) -> int:
+    """Step until the disk is full; the step that is refused."""
+    for step in range(1, 5000):
+        reply = send(server, step)
+        if reply.status_code != 200:
+            assert (reply.status_code, reply.json()["code"]) == (503, "store-unavailable")
+            assert "disk is full" in reply.json()["detail"]
+            return step
+    raise AssertionError("it was never full")
+
+
+def answered(server, step) -> dict:
+    """The answer to a step that is sent again while it is refused, for a second at most."""
+    for _ in range(100):
+        reply = send(server, step)
+        if reply.status_code == 200:
+            return reply.json()
+        time.sleep(0.01)
+    raise AssertionError(reply.text)
