@@ -29,9 +29,10 @@ def _serve(options: dict[str, str]) -> int:
     settings = Settings.read(os.environ, options)
     # The server's modules take a second to load, which other commands and --help need not wait for.
     from app import log, server  # noqa: PLC0415
+    from app.workers import supervisor  # noqa: PLC0415
 
     log.set_up(settings.log_format)
-    return server.serve(settings)
+    return server.serve(settings) if settings.workers == 1 else supervisor.serve(settings)
 
 
 def _demo(options: dict[str, str | bool]) -> int:

@@ -11,6 +11,7 @@ import msgspec
 
 from app.endpoint import Call, Endpoint, Reply
 from app.openapi import Document
+from app.report import reasons_not_ready
 
 HTML = "text/html; charset=utf-8"
 SAFE = ((b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"),)
@@ -18,6 +19,7 @@ SAFE = ((b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inl
 
 async def landing(call: Call) -> Reply:
     service = call.service
+    reports = await service.reports()
     rows = "".join(
         f"<tr><td><code>{escape(one.name)}</code></td><td>{one.version}</td><td>{_every(one.frequency)}</td>"
         f"<td>{one.horizon} steps</td><td>{escape(', '.join(one.channels))}</td></tr>"
@@ -27,15 +29,15 @@ async def landing(call: Call) -> Reply:
         f'<p class="bad"><code>{escape(one.bundle)}</code> is not served: {escape(one.reason)}</p>'
         for one in service.models.refused
     )
-    reasons = "".join(f'<p class="bad">Not ready: {escape(reason)}.</p>' for reason in service.reasons_not_ready())
+    reasons = "".join(f'<p class="bad">Not ready: {escape(reason)}.</p>' for reason in reasons_not_ready(reports))
     return _page(
         "Tidegate",
         "Stateful GRU forecasts as a service: one observation in, a probabilistic forecast out.",
         '<nav><a href="/docs">API</a><a href="/v1/models">Models</a><a href="/v1/info">Info</a>'
         '<a href="/health/ready">Health</a><a href="/metrics">Metrics</a></nav>'
         f"{reasons}<h2>Models</h2><section class=card><table><tr><th>name<th>version<th>one step<th>forecasts<th>channels"
-        f"</tr>{rows}</table></section>{refused}<h2>Now</h2><section class=card><p>{service.sessions.total:,} sessions, "
-        f"{service.sessions.resident:,} of them in memory.</p></section>",
+        f"</tr>{rows}</table></section>{refused}<h2>Now</h2><section class=card><p>{sum(one.sessions for one in reports):,} "
+        f"sessions, {sum(one.resident for one in reports):,} of them in memory.</p></section>",
     )
 
 
