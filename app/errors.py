@@ -120,7 +120,7 @@ class ModelMismatch(Refusal):
 
 
 class Overloaded(Refusal):
-    """More work waits than may wait; try again soon."""
+    """More work waits than may wait; try again soon, or after `retry_after` seconds."""
 
     status, code, title = 503, "overloaded", "The service is busy"
 

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from app.engine.engine import TickLimits
+from app.engine.backlog import TickLimits
 from app.engine.forecast import Wish
 from app.engine.operations.looking import Describe, ListSessions, Peek, ReadHistory
 from app.engine.operations.opening import Close, Open

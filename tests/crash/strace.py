@@ -23,7 +23,7 @@ WATCHED = "write,writev,pwrite64,pwritev,fdatasync,fsync,read,recvfrom,sendto,se
 
 @pytest.fixture(scope="session")
 def strace() -> None:
-    """strace is there and may look at processes, or the tests that need it are skipped, with the reason."""
+    """The tool may look at processes, or the tests that need it are skipped, with the reason."""
     if shutil.which("strace") is None and os.geteuid() == 0 and shutil.which("apt-get"):
         subprocess.run(["apt-get", "install", "-y", "strace"], check=False, capture_output=True)
     if shutil.which("strace") is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -21,7 +22,9 @@ def append(directory: Path, name: str, facts: Mapping[str, object], results: Res
 
 
 def document(facts: Mapping[str, object], results: Results, bounds: list[Bound]) -> dict[str, object]:
-    """Times in seconds, CPU in seconds per 1,000 observations; `rounds` are the rates one by one."""
+    """Times in seconds, CPU in seconds per 1,000 observations; `rounds` are the rates one by one, `disturbed` is the share of the
+    server's core that other programs had, `reached` how much of a bound is reached: 1 and more holds.
+    """
     return {
         **facts,
         "scenarios": {name: scenario(results, name) for name in results.samples},
@@ -31,6 +34,7 @@ def document(facts: Mapping[str, object], results: Results, bounds: list[Bound])
 
 
 def scenario(results: Results, name: str) -> dict[str, object]:
+    floor = results.floors[name]
     return {
         "unit": results.units[name],
         "rate": figure(results.rate(name)),
@@ -39,7 +43,9 @@ def scenario(results: Results, name: str) -> dict[str, object]:
         "cpu_per_1000": figure(results.cpu(name)),
         "client_core": figure(results.client_share(name)),
         "disturbed": figure(results.disturbance(name)),
-        "floor": results.floors[name],
+        "floor": floor,
+        "of_floor": figure(results.rates(name, floor)) if floor else None,
+        "of_floor_by_cpu": figure(results.cpus(floor, name)) if floor else None,
     }
 
 
@@ -49,10 +55,12 @@ def held(bound: Bound, results: Results) -> dict[str, object]:
         "scenario": bound.scenario,
         "what": bound.what,
         "must": bound.text,
+        "reached": figure(value / bound.limit if bound.is_least else bound.limit / value),
         "measured": figure(value),
         "holds": bound.holds(value),
     }
 
 
-def figure(value: float) -> float:
-    return float(f"{value:.4g}")
+def figure(value: float) -> float | None:
+    """Four digits of it; None for what never came."""
+    return float(f"{value:.4g}") if math.isfinite(value) else None
