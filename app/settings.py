@@ -14,6 +14,7 @@ from app.stores.base import Durability
 from app.stores.opening import Kind
 
 PREFIX = "TIDEGATE_"
+MOST_WORKERS = 64
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -30,7 +31,9 @@ class Settings(BaseModel):
     models: Annotated[DirectoryPath, Field(description="directory of bundles, <name>/<version>/")] = Path("models")
     host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="port to listen on; 0 takes a free one")] = 8000
-    workers: Annotated[int, Field(ge=1, le=64, description="processes that share the sessions among them")] = 1
+    workers: Annotated[
+        int, Field(ge=1, le=MOST_WORKERS, description="processes that share the sessions among them")
+    ] = 1
     provider: Annotated[Provider, Field(description="execution provider; auto takes CUDA where it is")] = "auto"
     step_graph: Annotated[StepGraph, Field(description="graph for single steps; auto takes encoder, on a GPU step")] = (
         "auto"

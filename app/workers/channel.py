@@ -44,6 +44,7 @@ class Channel(asyncio.Protocol):
         self._received = bytearray()
         self._outgoing: list[Any] = []
         self.is_writable = True
+        self.closed = asyncio.Event()
 
     def send(self, message: Any) -> None:
         """Send a message with the others of this turn; nothing is sent to an end that is gone."""
@@ -52,7 +53,7 @@ class Channel(asyncio.Protocol):
         self._outgoing.append(message)
 
     def close(self) -> None:
-        """Send what is to be sent, and hang up."""
+        """Send what is to be sent, and hang up; `closed` is set when that is done."""
         self._flush()
         if self._transport is not None:
             self._transport.close()
@@ -84,6 +85,7 @@ class Channel(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - gone is gone
         self._transport = None
+        self.closed.set()
         self._receiver.on_lost()
 
     def _flush(self) -> None:

@@ -9,11 +9,14 @@ from app.engine.session import Key
 
 
 def owner(key: Key, workers: int) -> int:
-    """The worker, 0 to `workers` − 1, that weighs most for this session.
+    """The worker, 0 to `workers` − 1, that owns this session."""
+    return owner_of_stored(f"{key.tenant}\0{key.id}".encode(), workers)
 
-    A worker's weight is the same however many there are, so that of N sessions only about N / workers move when one more is added.
+
+def owner_of_stored(key: bytes, workers: int) -> int:
+    """The worker that weighs most for a session, whose key is as it is stored.
+
+    A worker's weight is the same however many there are, so that only one session in `workers` moves when a worker is added.
     """
-    if workers == 1:
-        return 0
-    weights = unpack(f"<{workers}Q", shake_128(f"{key.tenant}\0{key.id}".encode()).digest(8 * workers))
+    weights = unpack(f"<{workers}Q", shake_128(key).digest(8 * workers))
     return weights.index(max(weights))

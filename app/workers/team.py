@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from app.report import Report
 from app.service import Service
 from app.workers.link import Link
 from app.workers.partition import Partition
+
+LAST_SECONDS = 2.0
 
 
 @asynccontextmanager
@@ -30,6 +32,10 @@ async def joined(worker: int, pairs: Mapping[int, socket.socket], service: Servi
     finally:
         for link in links.values():
             link.channel.close()
+        with suppress(TimeoutError):  # that one does not read its answers
+            async with asyncio.timeout(LAST_SECONDS):
+                for link in links.values():
+                    await link.channel.closed.wait()
 
 
 def _channel(link: Link) -> asyncio.Protocol:
