@@ -103,7 +103,7 @@ class Socket:
         else:
             self._unanswered += asked.weight
             if asked.op in ENDING:
-                for key in asked.operation.keys:  # there is none where an id was still to be made up
+                for key in asked.operation.keys:
                     self._incarnations.pop(key, None)
 
     def _answer(self, asked: Asked, task: Task) -> None:
