@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from app.conversation import Refused
+from app.engine.forecast import Forecast, at_levels
 from app.engine.operations.base import Operation
 from app.engine.operations.looking import ListSessions, Page
 from app.engine.operations.rows import Stepped
@@ -65,7 +66,27 @@ def _rows(places: Mapping[int, list[int]], count: int, answers: Answers) -> list
     for worker, answer in answers.items():
         its = places[worker]
         rows.update(zip(its, [_refusal(answer)] * len(its) if answer.error else answer.reply, strict=True))
-    return [rows[place] for place in range(count)]
+    return _with_equal_levels([rows[place] for place in range(count)])
+
+
+def _with_equal_levels(rows: list[Stepped | Refusal]) -> list[Stepped | Refusal]:
+    """All forecasts at the levels of the first of them, as one worker alone would have made them.
+
+    Where a model was not trained for these there is no forecast; the session has moved by now.
+    """
+    forecasts = (row.forecast for row in rows if isinstance(row, Stepped))
+    levels = next((forecast.levels for forecast in forecasts if forecast), ())
+    return [_at_levels(levels, row) if isinstance(row, Stepped) else row for row in rows]
+
+
+def _at_levels(levels: tuple[float, ...], row: Stepped) -> Stepped:
+    forecast = row.forecast
+    if forecast is None or forecast.levels == levels:
+        return row
+    has_them = forecast.levels[0] <= levels[0] and levels[-1] <= forecast.levels[-1]
+    values = at_levels(levels, forecast.values, forecast.levels) if has_them else None
+    found = None if values is None else Forecast(forecast.start, forecast.frequency, levels, values)
+    return Stepped(row.step, row.time, row.applied, row.filled, row.replayed, found)
 
 
 def _page(limit: int, answers: Answers) -> Page:
