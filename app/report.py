@@ -10,12 +10,17 @@ from prometheus_client.registry import Collector
 
 
 class Report(NamedTuple):
-    """One process: which worker it is and what it holds; `reasons` say why it should get no requests now."""
+    """One process: which worker it is, and how many sessions, open sockets and requests that wait it has.
+
+    `reasons` say why it should get no requests now.
+    """
 
     worker: int
     pid: int
     sessions: int
     resident: int
+    sockets: int
+    waiting: int
     reasons: Sequence[str]
     metrics: Sequence[Metric]
 

@@ -115,7 +115,16 @@ class Service:
         """How this process is."""
         sessions = self.sessions
         reasons, metrics = self._reasons_not_ready(), list(self.metrics.registry.collect())
-        return Report(self.worker, os.getpid(), sessions.total, sessions.resident, reasons, metrics)
+        return Report(
+            worker=self.worker,
+            pid=os.getpid(),
+            sessions=sessions.total,
+            resident=sessions.resident,
+            sockets=len(self.sockets),
+            waiting=self.batcher.waiting,
+            reasons=reasons,
+            metrics=metrics,
+        )
 
     async def reports(self) -> list[Report]:
         """How every process of the service is, this one among them."""

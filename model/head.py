@@ -30,14 +30,19 @@ class Head:
         self.covariate_weights = ahead[2 * a.anchors + waves :]
         turned = [serving.waves.ahead(calendar, steps) for steps in range(1, a.horizon + 1)]
         self.calendar_weights = np.concatenate(turned, axis=1)  # (waves, H·head)
+        bias = w["amounts.bias"].reshape(a.shapes, a.head)
+        self.by_horizon = w["shapes"] @ bias + w["by_horizon"]  # (H, head)
 
     def quantiles(self, state: Array, time: Array, future_covariates: Array | None) -> Array:
         """Quantiles (B, H, C, Q) from states (B, S), times of the last observation (B,) and covariates (B, H, K')."""
-        serving, signed = self.serving, self.serving.architecture.signed
+        serving, a = self.serving, self.serving.architecture
         summary = serving.origin(state)
-        centre, spread = ops.expand(summary.level, 3), ops.expand(summary.spread, 3)
-        anchors = self._anchors(state, summary)
-        anchors = (anchors - centre if signed else anchors) / spread
+        unit, plain = ops.expand(summary.unit, 3), self._anchors(state, summary)
+        reference = plain[a.reference]
+        if a.seasons:  # the last value is always there, that of the same phase need not be
+            reference = ops.where(ops.isnan(reference), summary.level, reference)
+        reference = ops.expand(reference, 3)
+        anchors = (ops.concat([ops.expand(forecast, 3) for forecast in plain]) - reference) / unit
         known = ~ops.isnan(anchors)
         anchors = ops.where(known, anchors, 0.0)
 
@@ -47,12 +52,12 @@ class Head:
             z = z + ops.expand(self._future(future_covariates), 1)
         z = ops.tanh(z)
 
-        quantiles = (self._mix(z, anchors, known) + self._residuals(z)) * spread
-        quantiles = quantiles + centre if signed else ops.maximum(quantiles, _floor(summary))
+        quantiles = (self._mix(z, anchors, known) + self._residuals(z)) * unit + reference
+        quantiles = quantiles if a.signed else ops.maximum(quantiles, _floor(summary))
         return ops.transpose(quantiles, 0, 2, 1, 3)
 
-    def _anchors(self, state: Array, summary: Summary) -> Array:
-        """The plain forecasts of `features.anchors`, (B, C, H, A), NaN where unknown."""
+    def _anchors(self, state: Array, summary: Summary) -> list[Array]:
+        """The plain forecasts of `features.anchors`, each (B, C, H), NaN where unknown."""
         H = self.serving.architecture.horizon
         plain = [summary.last + np.zeros(H, np.float32), summary.level + np.zeros(H, np.float32)]
         for phases in self.places:
@@ -63,7 +68,7 @@ class Head:
             mean = ops.where(present, values, 0.0) @ every / ops.clip(count, 1.0)
             mean = ops.where(count > 0.0, mean, np.float32(np.nan))
             plain += [mean, ops.where(present[..., 0:H], values[..., 0:H], mean)]
-        return ops.concat([ops.expand(forecast, 3) for forecast in plain])
+        return plain
 
     def _by_horizon(self, state: Array, time: Array, summary: Summary) -> Array:
         """What the past and the calendar say of each horizon, (B, C, H, head)."""
@@ -71,10 +76,12 @@ class Head:
         lags, present = serving.remembered(state, summary.age, a.recent_steps - 1 - np.array(a.lags))
         own = ops.concat([serving.outputs(state), serving.see(summary, lags, present)])
         context = own @ w["context.weight"].T + (w["context.bias"] + w["channel_context"])
-        z = (context * ops.sigmoid(context)) @ w["by_horizon.weight"].T + w["by_horizon.bias"]
-        if a.cycles:
-            z = z + ops.expand(serving.waves.at(ops.expand(time, 1)) @ self.calendar_weights, 1)
-        return ops.reshape(z, (0, 0, a.horizon, a.head))
+        amounts = (context * ops.sigmoid(context)) @ w["amounts.weight"].T
+        z = w["shapes"] @ ops.reshape(amounts, (0, 0, a.shapes, a.head))
+        if not a.cycles:
+            return z + self.by_horizon
+        calendar = serving.waves.at(ops.expand(time, 1)) @ self.calendar_weights + self.by_horizon.flatten()
+        return z + ops.reshape(calendar, (0, 1, a.horizon, a.head))
 
     def _future(self, future_covariates: Array) -> Array:
         """What the covariates known ahead say of each horizon, (B, H, head)."""

@@ -96,6 +96,9 @@ class Node:
     def __matmul__(self, other: Any) -> Node:
         return self._emit("MatMul", self, other)
 
+    def __rmatmul__(self, other: Any) -> Node:
+        return self._emit("MatMul", other, self)
+
     def __gt__(self, other: Any) -> Node:
         return self._emit("Greater", self, other)
 
@@ -203,6 +206,11 @@ def total(x: Array, axis: int = -1) -> Array:
     if isinstance(x, Node):
         return x.graph.emit("ReduceSum", x, np.array([axis]), keepdims=1)
     return x.sum(axis, keepdims=True)
+
+
+def smallest(x: Array) -> Array:
+    """The least of the last axis, which stays with size one."""
+    return x.graph.emit("ReduceMin", x, np.array([-1]), keepdims=1) if isinstance(x, Node) else x.min(-1, keepdims=True)
 
 
 def running_total(x: Array, axis: int, *, reverse: bool = False) -> Array:

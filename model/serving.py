@@ -49,14 +49,17 @@ def state_layout(a: Architecture) -> dict[str, StateSlice]:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What is known of each channel without learning: every field (…, B, C, 1), the sums of `rough` (…, B, C, 2·differences)."""
+    """What is known of each channel without learning: every field (…, B, C, 1), the sizes of change in units of the spread, one
+    where none was seen, (…, B, C, differences).
+    """
 
     last: Array
     gap: Array
     age: Array
     level: Array
     spread: Array
-    rough: Array
+    sizes: Array
+    unit: Array
 
 
 class Serving:
@@ -68,7 +71,7 @@ class Serving:
         self.layout = state_layout(a)
         self.size = sum(part.size for part in self.layout.values())
         self.layers = [Recurrence.of(a.cell, w, f"cells.{i}.") for i in range(a.layers)]
-        self.decay = scaling.decay(a.longest)
+        self.decay = scaling.decay(a.shortest)
         self.rough_decay = scaling.decay(a.longest, scaling.ROUGHNESS_SEASONS)
         self.waves = Waves(a)
         self.shared = self.waves.ahead(w["shared"], steps=1)
@@ -144,7 +147,7 @@ class Serving:
         present = ~ops.isnan(lags) & (age > np.array(a.lags, np.float32))
         changes = self._changes(observed, known, lags, present)
         rough = along.mean(changes, before[..., SPREAD.stop :], self.rough_decay, 2 * len(a.differences))
-        own = self.see(Summary(newest[..., 0:1], newest[..., 1:2], age, level, spread, rough), lags, present)
+        own = self.see(self._summarise(newest, age, level, spread, rough), lags, present)
         own = ops.concat([own, ops.clip(change, -scaling.LARGEST_CHANGE, scaling.LARGEST_CHANGE)])
         summary = ops.concat([newest, levels, spreads, rough])
         return self._embed(along, own, time, covariates), summary, age
@@ -160,20 +163,24 @@ class Serving:
 
     def see(self, summary: Summary, lags: Array, present: Array) -> Array:
         """The channel's own past, as `Forecaster.see` has it."""
-        a, n = self.architecture, len(self.architecture.differences)
-        weight, total = summary.rough[..., 0:n], summary.rough[..., n:]
-        ratio = total / ops.clip(weight, scaling.SMALLEST_SPREAD) / summary.spread
-        ratio = ops.log(ops.clip(ratio, scaling.SMOOTHEST, 1 / scaling.SMOOTHEST)) * (1 / scaling.ROUGHNESS_UNIT)
-        values = ops.concat([summary.last, lags])
-        values = ops.clip((values - summary.level if a.signed else values) / summary.spread, -BOUND, BOUND)
+        a, last = self.architecture, summary.last
         return ops.concat([
-            values[..., 0:1],
+            ops.clip((last - summary.level if a.signed else last) / summary.spread, -BOUND, BOUND),
             summary.gap / (summary.gap + GAP_SCALE),
             ops.clip(summary.age * (1 / a.longest), None, 1.0),
-            ops.where(present, values[..., 1:], 0.0),
+            ops.where(present, ops.clip((lags - last) / summary.unit, -BOUND, BOUND), 0.0),
             ops.to_float(present),
-            ops.where(weight > 0.0, ratio, 0.0),
+            ops.log(summary.sizes) * (1 / scaling.ROUGHNESS_UNIT),
         ])  # fmt: skip
+
+    def _summarise(self, newest: Array, age: Array, level: Array, spread: Array, rough: Array) -> Summary:
+        """From newest value and gap (…, 2) and the weights and sums of the sizes of change (…, 2·differences)."""
+        n = len(self.architecture.differences)
+        weight, total = rough[..., 0:n], rough[..., n:]
+        sizes = total / ops.clip(weight, scaling.SMALLEST_SPREAD) / spread
+        sizes = ops.where(weight > 0.0, ops.clip(sizes, scaling.SMOOTHEST, 1 / scaling.SMOOTHEST), 1.0)
+        unit = spread * ops.smallest(sizes[..., 1:] if self.architecture.seasons else sizes)
+        return Summary(newest[..., 0:1], newest[..., 1:2], age, level, spread, sizes, unit)
 
     def _embed(self, along: OneStep | Sequence, own: Array, time: Array, covariates: Array | None) -> Array:
         a, w = self.architecture, self.weights
@@ -204,7 +211,7 @@ class Serving:
         level = mean(summary[..., LEVEL])
         age = summary[..., 1:2] * 0.0 + ops.expand(self.count(state), 1)
         spread, rough = spread_of(summary[..., SPREAD], level), summary[..., SPREAD.stop :]
-        return Summary(summary[..., 0:1], summary[..., 1:2], age, level, spread, rough)
+        return self._summarise(summary[..., NEWEST], age, level, spread, rough)
 
     def remembered(self, state: Array, age: Array, places: NDArray[np.int64]) -> tuple[Array, Array]:
         """Observations at places of `recent`, (B, C, places), and whether they were seen and not missing."""

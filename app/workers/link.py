@@ -92,7 +92,7 @@ class Link:
             except TimeoutError:
                 self._asked.pop(ref, None)
         reason = "it has ended" if self._is_lost else f"it has not answered for {PATIENCE_SECONDS:g} s"
-        return Report(self.worker, 0, 0, 0, [reason], [])
+        return Report(self.worker, 0, 0, 0, 0, 0, [reason], [])
 
     def unfollow(self, key: Key) -> None:
         """Say that nobody here follows a session of the other worker any more."""

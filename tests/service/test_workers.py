@@ -130,7 +130,7 @@ def test_the_whole_service_tells_how_it_is_through_any_door(doors):
         assert f'code="200",surface="rest",worker="{number}"' in metrics
         assert client.get("/health/ready").json()["reasons"] == []
         assert client.post("/v1/forecast", json={"series": [{"values": [1]}]}).status_code == 200
-        assert "sessions, " in client.get("/").text
+        assert f"<b>{info['sessions']:,}</b>sessions" in client.get("/").text
 
 
 @pytest.mark.parametrize("subprotocol", ["tidegate.v1.json", "tidegate.v1.msgpack"])
