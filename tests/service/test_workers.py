@@ -28,7 +28,7 @@ SUM = {"model": "sum", "version": "1", "start": START}
 @pytest.fixture(scope="module")
 def together(models_dir, tmp_path_factory):
     """The server that most tests here share; each names sessions of its own."""
-    with serving_together(models_dir, tmp_path_factory.mktemp("workers")) as running:
+    with serving_together(models_dir, tmp_path_factory.mktemp("workers"), durability="interval") as running:
         yield running
 
 
