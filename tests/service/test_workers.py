@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
+from socket import create_connection
 
 import httpx
 import psutil
@@ -283,6 +285,21 @@ def test_sigterm_answers_everybody_and_a_restart_resumes_all(models_dir, tmp_pat
             step = client.get(f"/v1/sessions/{one}").json()["step"]
             assert reached <= step <= 40
             assert median(stepped(client, one, 5, step=step + 1).json()) == expected([1] * step + [5])
+        with endless_request(second):
+            second.process.send_signal(signal.SIGTERM)
+            with pytest.raises(subprocess.TimeoutExpired):
+                second.process.wait(1)
+            second.process.send_signal(signal.SIGTERM)  # at once, without waiting for that one
+            assert second.process.wait(5) == 0
+
+
+@contextmanager
+def endless_request(server):
+    """A request whose body never comes to an end."""
+    with create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(b"POST /v1/forecast HTTP/1.1\r\nHost: tidegate\r\nContent-Length: 1000\r\n\r\n{")
+        time.sleep(0.2)
+        yield
 
 
 def test_when_a_worker_dies_all_end_visibly_and_nothing_that_was_answered_is_lost(models_dir, tmp_path):
