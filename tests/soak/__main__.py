@@ -48,7 +48,7 @@ def soak(directory: Path, options) -> tuple[list[Crowd], list[Sample]]:
     }  # fmt: skip
     with serving(Path(options.models).resolve(), directory, **settings) as server:
         size = options.sessions // options.clients
-        crowds = [Crowd(server.port, f"c{i}", size, options.model) for i in range(options.clients)]
+        crowds = [Crowd(server.port, f"c{i}", size, options.model, IDLE_SECONDS) for i in range(options.clients)]
         watch = Watch(server.process.pid, data)
         print(header(), flush=True)
         samples = asyncio.run(run(crowds, watch, options.steps))

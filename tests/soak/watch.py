@@ -13,14 +13,7 @@ from app.stores.lmdb import FILE, TABLES
 
 MIB = 2**20
 WARM = 0.25  # the first part of a run, while everything reaches its usual size
-SLACK = {
-    "anonymous_mib": 8,
-    "files": 4,
-    "threads": 1,
-    "store_mib": 2,
-    "live": 200,
-    "gone": 200,
-}  # what is no growth yet
+SLACK = {"anonymous_mib": 8, "files": 4, "threads": 1, "store_mib": 2}  # what is no growth yet
 GROWTH = 1.05
 LOOSE = 200  # sessions that may be on their way
 LATE_SECONDS = 60  # so much later than due a session ends, or its end is forgotten, at most
