@@ -22,7 +22,7 @@ from app.workers.worker import HURRY, STOP, Seat, work
 
 logger = logging.getLogger(__name__)
 
-LAST_SECONDS = 10.0  # beyond the grace time, for what a worker does after it
+LAST_SECONDS = 10.0  # beyond the grace time, which sockets and requests may take one after the other
 
 
 class Supervisor:
@@ -30,7 +30,7 @@ class Supervisor:
 
     def __init__(self, workers: dict[SpawnProcess, socket.socket], grace_seconds: float) -> None:
         self._workers = workers
-        self._seconds_to_end = grace_seconds + LAST_SECONDS
+        self._seconds_to_end = 2 * grace_seconds + LAST_SECONDS
         self._deadline: float | None = None
         self._has_failed = False
 

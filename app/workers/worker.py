@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
+import uvicorn
+from fastapi import FastAPI
+
 from app import log
 from app.main import create_app
 from app.server import Server, configured
@@ -33,8 +36,8 @@ class Seat:
 class Worker(Server):
     """A server that also stops when the supervisor says so or is gone."""
 
-    def obey(self, lifeline: socket.socket) -> None:
-        """Listen to the supervisor from now on."""
+    def __init__(self, config: uvicorn.Config, app: FastAPI, grace_seconds: float, lifeline: socket.socket) -> None:
+        super().__init__(config, app, grace_seconds)
         lifeline.setblocking(False)  # noqa: FBT003 - the name says it
         self._lifeline = lifeline
 
@@ -58,7 +61,6 @@ def work(seat: Seat) -> None:
     own = layout.part(settings.data_dir, seat.worker, settings.workers)
     settings = settings.model_copy(update={"data_dir": own})
     app = create_app(settings, partial(joined, seat.worker, seat.pairs))
-    server = Worker(configured(app, settings), app, settings.grace_seconds)
-    server.obey(seat.lifeline)
+    server = Worker(configured(app, settings), app, settings.grace_seconds, seat.lifeline)
     server.run([seat.listener])
     sys.exit(1 if server.failed else 0)
