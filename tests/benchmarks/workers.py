@@ -1,6 +1,6 @@
 """What several workers cost and bring, with clients that connect anywhere.
 
-    python -m tests.benchmarks.workers [--workers 2] [--seconds 2] [--rounds 5] [--bundle models/metro/1]
+    python -m tests.benchmarks.workers [--workers 2] [--durability sync] [--seconds 2] [--rounds 5] [--bundle models/metro/1]
 
 One process and several, in turn: steps per second, and CPU time per step over all their processes. The load generator runs on the
 same cores, so that on two of them two workers cannot bring twice as much.
@@ -39,7 +39,8 @@ def main() -> None:
         (models / options.bundle.parent.name).symlink_to(options.bundle.parent)
         results: dict[tuple[str, int], list[tuple[float, float]]] = {}
         servers = {
-            count: stack.enter_context(serving(models, directory, workers=count)) for count in (1, options.workers)
+            count: stack.enter_context(serving(models, directory, workers=count, durability=options.durability))
+            for count in (1, options.workers)
         }
         scenarios = {count: scenarios_of(wait_until_ready(server)) for count, server in servers.items()}
         for _ in range(options.rounds):
@@ -56,6 +57,7 @@ def main() -> None:
 def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--durability", default="sync", choices=("sync", "interval", "none"))
     parser.add_argument("--seconds", type=float, default=2.0, help="of every sample")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--bundle", type=lambda text: Path(text).resolve(), default=ROOT / "models/metro/1")
