@@ -155,6 +155,7 @@ def design(panel: Panel, split: Split, config: FitConfig) -> Architecture:
         frequency=panel.frequency,
         horizon=config.horizon,
         quantiles=tuple(config.quantiles),
+        calibrate=config.calibrate,
         channels=panel.channels,
         covariates=panel.covariates,
         seasons=tuple(seasons),
