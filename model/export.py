@@ -42,6 +42,7 @@ def export(
         "seasons": a.seasons,
         "state_size": serving.size,
         "state": serving.layout,
+        "calibration": serving.bands.described if serving.bands else None,
         "training": training,
     }
     draft = Bundle(**fields, checksums={})

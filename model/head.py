@@ -1,115 +1,166 @@
-"""The forecaster's head as it is served: from a state to quantiles, everything that is fixed folded into constants."""
+"""The forecaster's head as it is served: from a forecast's origin to quantiles, everything that is fixed folded into constants.
+
+Inside, everything is a matrix whose rows are origins, R = (steps ·) sessions · channels, or their horizons, R · h.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from model import ops
+from model import ops, scaling
+from model.architecture import Architecture
 from model.features import BOUND, same_phase
 from model.forecaster import IMPOSSIBLE, STEP_CURVATURE
-from model.ops import Array, masked
+from model.ops import Array
 
 if TYPE_CHECKING:
-    from model.serving import Serving, Summary
+    from model.serving import Serving
 
 NEARLY_ONE = 1 - 1e-6
+LEVEL, PLAIN = 1, 2  # which anchor the level is, and how many are always known: it and the last value
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where forecasts start and what is known there: every field (…, C, ·).
+
+    `seen` is `Forecaster.see` of it, `recalled` are the observations at a head's places of `recent`, if it has any, and
+    `present` says which of them are known. Forecasts do not go below `floor`, if there is one.
+    """
+
+    last: Array
+    level: Array
+    spread: Array
+    floor: Array | None
+    seen: Array
+    outputs: Array
+    recalled: Array | None
+    present: Array | None
+
+
+def floor(level: Array, spread: Array) -> Array:
+    """Zero for channels that were never negative, which an uncentred spread shows: it equals the level."""
+    return ops.where(level >= spread * NEARLY_ONE, 0.0, np.float32(-np.inf))
+
+
+def unit_of(a: Architecture, roughness: Array, spread: Array) -> Array:
+    """`scaling.unit` from roughness (…, differences) and spread (…, 1)."""
+    smallest = ops.smallest(roughness[..., 1:]) if len(a.seasons) > 1 else roughness[..., len(a.seasons) :]
+    return ops.exp(smallest * scaling.ROUGHNESS_UNIT) * spread
 
 
 class Head:
-    """`Forecaster.forecast` for a state vector."""
+    """`Forecaster.forecast` for some of its horizons."""
 
-    def __init__(self, serving: Serving) -> None:
-        self.serving, a, w = serving, serving.architecture, serving.weights
-        self.places = [np.array(same_phase(season, a.horizon, a.recent_steps)) for season in a.seasons]
-        ahead = w["ahead.weight"].T
-        self.anchor_weights = ahead[: 2 * a.anchors]
-        waves = len(serving.waves.periods)
-        calendar = ahead[2 * a.anchors : 2 * a.anchors + waves]
-        self.covariate_weights = ahead[2 * a.anchors + waves :]
-        turned = [serving.waves.ahead(calendar, steps) for steps in range(1, a.horizon + 1)]
-        self.calendar_weights = np.concatenate(turned, axis=1)  # (waves, H·head)
-        bias = w["amounts.bias"].reshape(a.shapes, a.head)
-        self.by_horizon = w["shapes"] @ bias + w["by_horizon"]  # (H, head)
+    def __init__(self, serving: Serving, horizons: Sequence[int]) -> None:
+        a, w = serving.architecture, serving.weights
+        self.architecture, self.weights, self.horizons = a, w, horizons
+        chosen = np.array(horizons) - 1
+        phases = [np.array(same_phase(season, a.horizon, a.recent_steps))[:, chosen] for season in a.seasons]
+        self.places = np.unique(np.concatenate([p.flatten() for p in phases])) if phases else np.zeros(0, np.int64)
+        self.shares = self._shares(phases)
+        self.anchor_weights, self.ahead_weights = np.split(w["ahead.weight"].T, [2 * a.anchors])
+        amounts, bias = w["amounts.weight"].reshape(a.shapes, -1), w["amounts.bias"].reshape(a.shapes, -1)
+        self.by_horizon = (w["shapes"][chosen] @ amounts).reshape(-1, a.context).T
+        self.by_horizon_bias = (w["shapes"] @ bias + w["by_horizon"])[chosen].flatten()
+        self.steps_to_levels = _steps_to_levels(len(a.quantiles), a.middle)
 
-    def quantiles(self, state: Array, time: Array, future_covariates: Array | None) -> Array:
-        """Quantiles (B, H, C, Q) from states (B, S), times of the last observation (B,) and covariates (B, H, K')."""
-        serving, a = self.serving, self.serving.architecture
-        summary = serving.origin(state)
-        unit, plain = ops.expand(summary.unit, 3), self._anchors(state, summary)
-        reference = plain[a.reference]
-        if a.seasons:  # the last value is always there, that of the same phase need not be
-            reference = ops.where(ops.isnan(reference), summary.level, reference)
-        reference = ops.expand(reference, 3)
-        anchors = (ops.concat([ops.expand(forecast, 3) for forecast in plain]) - reference) / unit
-        known = ~ops.isnan(anchors)
-        anchors = ops.where(known, anchors, 0.0)
+    def _shares(self, phases: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.float32], ...]:
+        """How the values at places, then last value and level, sum up to the anchors of all horizons (places + 2, h·A); how
+        many of them are counted in each, and how many that show whether it is known, each (places, h·A).
+        """
+        h, A, places = len(self.horizons), self.architecture.anchors, len(self.places)
+        values, shown = np.zeros((2, places + PLAIN, h, A), np.float32)
+        values[places, :, 0] = values[places + 1, :, 1] = 1
+        for s, table in enumerate(phases):
+            mean, newest = PLAIN + 2 * s, PLAIN + 2 * s + 1
+            for k, i in np.ndindex(*table.shape):
+                place = np.searchsorted(self.places, table[k, i])
+                values[place, i, mean] = shown[place, i, mean] = shown[place, i, newest] = 1
+                values[place, i, newest] = k == 0
+        return values.reshape(-1, h * A), values[:places].reshape(-1, h * A), shown[:places].reshape(-1, h * A)
 
-        z = self._by_horizon(state, time, summary)
-        z = z + ops.concat([ops.clip(anchors, -BOUND, BOUND), ops.to_float(known)]) @ self.anchor_weights
-        if future_covariates is not None:
-            z = z + ops.expand(self._future(future_covariates), 1)
-        z = ops.tanh(z)
+    def quantiles(self, origin: Origin, ahead: Array | None, future: Array | None = None) -> Array:
+        """Quantiles (R, h·Q) from what is known at the origin, and what the calendar and the covariates say of the time ahead:
+        `ahead` (R, h·head) and `future` (R·h, head).
+        """
+        a, Q = self.architecture, len(self.architecture.quantiles)
+        roughness = origin.seen[..., -len(a.differences) :]
+        unit = unit_of(a, roughness, origin.spread)
+        anchors, known = self._anchors(origin, unit)
+        reference = anchors[..., a.reference : a.reference + 1]
+        if a.seasons:  # the last value is always known, that of the same phase need not be
+            reference = ops.where(known[..., a.reference : a.reference + 1] > 0.0, reference, anchors[..., LEVEL:PLAIN])
+        anchors = ops.where(known > 0.0, anchors - reference, 0.0)
+        z = self._context(origin)
+        z = ops.reshape(z if ahead is None else z + ahead, (-1, a.head))
+        z = z + ops.concat([ops.clip(anchors, -BOUND, BOUND), known]) @ self.anchor_weights
+        z = ops.tanh(z if future is None else z + future)
+        logits = z @ self.weights["mixture.weight"].T + self.weights["mixture.bias"]
+        weights = ops.softmax(ops.where(known > 0.0, logits, np.float32(IMPOSSIBLE)))
+        # a product with ones and not a sum, which adds up in an order that depends on where in memory a row begins
+        quantiles = (weights * anchors) @ np.ones((a.anchors, Q), np.float32) + self._residuals(z) + reference
+        quantiles = ops.reshape(quantiles, (-1, len(self.horizons) * Q)) * _rows(unit) + _rows(origin.last)
+        return quantiles if origin.floor is None else ops.maximum(quantiles, _rows(origin.floor))
 
-        quantiles = (self._mix(z, anchors, known) + self._residuals(z)) * unit + reference
-        quantiles = quantiles if a.signed else ops.maximum(quantiles, _floor(summary))
-        return ops.transpose(quantiles, 0, 2, 1, 3)
+    def _anchors(self, origin: Origin, unit: Array) -> tuple[Array, Array]:
+        """The plain forecasts of `features.anchors` less the last value, in units of the seasonal change, zero where unknown,
+        and one where known: (R·h, A).
+        """
+        A, h = self.architecture.anchors, len(self.horizons)
+        values = ops.concat([origin.last, origin.level])
+        if origin.recalled is not None:
+            values = ops.concat([ops.where(origin.present, origin.recalled, origin.last), values])
+        values = (values - origin.last) / unit
+        anchors, always = (
+            _rows(values, len(self.places) + PLAIN) @ self.shares[0],
+            np.tile(np.arange(A) < PLAIN, h).astype(np.float32),
+        )
+        if origin.recalled is None:
+            return ops.reshape(anchors, (-1, A)), ops.reshape(anchors * 0.0 + 1.0, (-1, A))
+        counts = _rows(ops.to_float(origin.present), len(self.places)) @ np.concatenate(self.shares[1:], 1)
+        anchors = anchors / ops.clip(counts[..., 0 : h * A], 1.0)
+        known = ops.clip(counts[..., h * A :] + always, None, 1.0)
+        is_newest = np.tile((np.arange(A) >= PLAIN) & (np.arange(A) % 2 == 1), h).astype(np.float32)
+        instead = (
+            np.kron(np.eye(h), np.eye(A, k=1)).astype(np.float32) * is_newest
+        )  # the mean where the newest is missing
+        anchors = ops.where(counts[..., 0 : h * A] + (1 - is_newest) > 0.0, anchors, anchors @ instead)
+        return ops.reshape(anchors, (-1, A)), ops.reshape(known, (-1, A))
 
-    def _anchors(self, state: Array, summary: Summary) -> list[Array]:
-        """The plain forecasts of `features.anchors`, each (B, C, H), NaN where unknown."""
-        H = self.serving.architecture.horizon
-        plain = [summary.last + np.zeros(H, np.float32), summary.level + np.zeros(H, np.float32)]
-        for phases in self.places:
-            places = phases.flatten()
-            values, present = self.serving.remembered(state, summary.age, places)
-            every = np.tile(np.eye(H, dtype=np.float32), (len(phases), 1))  # sums over the seasons of one phase
-            count = ops.to_float(present) @ every
-            mean = ops.where(present, values, 0.0) @ every / ops.clip(count, 1.0)
-            mean = ops.where(count > 0.0, mean, np.float32(np.nan))
-            plain += [mean, ops.where(present[..., 0:H], values[..., 0:H], mean)]
-        return plain
-
-    def _by_horizon(self, state: Array, time: Array, summary: Summary) -> Array:
-        """What the past and the calendar say of each horizon, (B, C, H, head)."""
-        serving, a, w = self.serving, self.serving.architecture, self.serving.weights
-        lags, present = serving.remembered(state, summary.age, a.recent_steps - 1 - np.array(a.lags))
-        own = ops.concat([serving.outputs(state), serving.see(summary, lags, present)])
-        context = own @ w["context.weight"].T + (w["context.bias"] + w["channel_context"])
-        amounts = (context * ops.sigmoid(context)) @ w["amounts.weight"].T
-        z = w["shapes"] @ ops.reshape(amounts, (0, 0, a.shapes, a.head))
-        if not a.cycles:
-            return z + self.by_horizon
-        calendar = serving.waves.at(ops.expand(time, 1)) @ self.calendar_weights + self.by_horizon.flatten()
-        return z + ops.reshape(calendar, (0, 1, a.horizon, a.head))
-
-    def _future(self, future_covariates: Array) -> Array:
-        """What the covariates known ahead say of each horizon, (B, H, head)."""
-        a, w = self.serving.architecture, self.serving.weights
-        scale = 1 / w["covariate_spread"][a.known_ahead]
-        return masked((future_covariates - w["covariate_mean"][a.known_ahead]) * scale) @ self.covariate_weights
-
-    def _mix(self, z: Array, anchors: Array, known: Array) -> Array:
-        """The weighted mean of the anchors that are known, (B, C, H, 1)."""
-        w = self.serving.weights
-        logits = ops.where(known, z @ w["mixture.weight"].T + w["mixture.bias"], IMPOSSIBLE)
-        return ops.total(ops.softmax(logits) * anchors)
+    def _context(self, origin: Origin) -> Array:
+        """What the past says of each horizon, (R, h·head)."""
+        w, C = self.weights, len(self.architecture.channels)
+        bias = w["context.bias"] + w["channel_context"]
+        inputs = ops.concat([origin.outputs, origin.seen])
+        if C == 1:
+            context = _rows(inputs, w["context.weight"].shape[1]) @ w["context.weight"].T + bias[0]
+        else:
+            context = _rows(inputs @ w["context.weight"].T + bias, bias.shape[1])
+        return (context * ops.sigmoid(context)) @ self.by_horizon + self.by_horizon_bias
 
     def _residuals(self, z: Array) -> Array:
-        """Non-decreasing residual quantiles, (B, C, H, Q), as `Forecaster` makes them."""
-        w, middle = self.serving.weights, self.serving.architecture.middle
+        """Non-decreasing residual quantiles, (R·h, Q), as `Forecaster` makes them."""
+        w, middle = self.weights, self.architecture.middle
         raw = z @ w["residual.weight"].T + w["residual.bias"]
         size = (raw + ops.sqrt(raw * raw + STEP_CURVATURE)) * 0.5
-        centre, parts = raw[..., middle : middle + 1], []
-        if middle > 0:
-            parts.append(centre - ops.running_total(size[..., 0:middle], -1, reverse=True))
-        parts.append(centre)
-        if middle + 1 < w["residual.bias"].size:
-            parts.append(centre + ops.running_total(size[..., middle + 1 :], -1))
-        return ops.concat(parts)
+        return raw[..., middle : middle + 1] + size @ self.steps_to_levels
 
 
-def _floor(summary: Summary) -> Array:
-    """Zero for channels that were never negative, which an uncentred spread shows: it equals the level."""
-    never = ops.expand(summary.level >= summary.spread * NEARLY_ONE, 3)
-    return ops.where(never, 0.0, np.float32(-np.inf))
+def _rows(x: Array, width: int = 1) -> Array:
+    """(…, width) as (R, width)."""
+    return ops.reshape(x, (-1, width))
+
+
+def _steps_to_levels(count: int, middle: int) -> NDArray[np.float32]:
+    """How sizes of steps (Q) sum up to distances from the middle level (Q). Sums of the same terms plus one that is not
+    negative cannot be smaller in floating point either, so levels stay in order.
+    """
+    step, level = np.indices((count, count))
+    above, below = (middle < step) & (step <= level), (level <= step) & (step < middle)
+    return above.astype(np.float32) - below.astype(np.float32)

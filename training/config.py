@@ -61,6 +61,10 @@ class FitConfig(BaseModel):
     quantiles: Levels = Field(
         (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), min_length=1, description="levels to forecast, ascending"
     )
+    calibrate: bool = Field(
+        True,  # noqa: FBT003 - pydantic's way to give a default
+        description="let bands correct themselves by what is observed while serving",
+    )
     seasons: Steps | None = Field(None, description="seasonal periods in steps; chosen from the frequency if left out")
     validate_from: Moment | None = Field(
         None, description="when the part to validate on begins; a tenth of the data before the test part if left out"
