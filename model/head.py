@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from model import ops, scaling
 from model.architecture import Architecture
 from model.features import BOUND, same_phase
-from model.forecaster import IMPOSSIBLE, STEP_CURVATURE
+from model.member import Member
 from model.ops import Array
 
 if TYPE_CHECKING:
@@ -58,17 +58,13 @@ class Head:
     """`Forecaster.forecast` for some of its horizons."""
 
     def __init__(self, serving: Serving, horizons: Sequence[int]) -> None:
-        a, w = serving.architecture, serving.weights
-        self.architecture, self.weights, self.horizons = a, w, horizons
+        a = serving.architecture
+        self.architecture, self.horizons = a, horizons
+        self.members = [Member(a, w, horizons) for w in serving.weights]
         chosen = np.array(horizons) - 1
         phases = [np.array(same_phase(season, a.horizon, a.recent_steps))[:, chosen] for season in a.seasons]
         self.places = np.unique(np.concatenate([p.flatten() for p in phases])) if phases else np.zeros(0, np.int64)
         self.shares = self._shares(phases)
-        self.anchor_weights, self.ahead_weights = np.split(w["ahead.weight"].T, [2 * a.anchors])
-        amounts, bias = w["amounts.weight"].reshape(a.shapes, -1), w["amounts.bias"].reshape(a.shapes, -1)
-        self.by_horizon = (w["shapes"][chosen] @ amounts).reshape(-1, a.context).T
-        self.by_horizon_bias = (w["shapes"] @ bias + w["by_horizon"])[chosen].flatten()
-        self.steps_to_levels = _steps_to_levels(len(a.quantiles), a.middle)
 
     def _shares(self, phases: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.float32], ...]:
         """How the values at places, then last value and level, sum up to the anchors of all horizons (places + 2, h·A); how
@@ -85,9 +81,9 @@ class Head:
                 values[place, i, newest] = k == 0
         return values.reshape(-1, h * A), values[:places].reshape(-1, h * A), shown[:places].reshape(-1, h * A)
 
-    def quantiles(self, origin: Origin, ahead: Array | None, future: Array | None = None) -> Array:
-        """Quantiles (R, h·Q) from what is known at the origin, and what the calendar and the covariates say of the time ahead:
-        `ahead` (R, h·head) and `future` (R·h, head).
+    def quantiles(self, origin: Origin, ahead: Sequence[Array] = (), future: Sequence[Array] = ()) -> Array:
+        """Quantiles (R, h·Q) from what is known at the origin, and what the calendar and the covariates say of the time ahead,
+        if anything: `ahead` (R, h·head) and `future` (R·h, head) for each member.
         """
         a, Q = self.architecture, len(self.architecture.quantiles)
         roughness = origin.seen[..., -len(a.differences) :]
@@ -97,16 +93,21 @@ class Head:
         if a.seasons:  # the last value is always known, that of the same phase need not be
             reference = ops.where(known[..., a.reference : a.reference + 1] > 0.0, reference, anchors[..., LEVEL:PLAIN])
         anchors = ops.where(known > 0.0, anchors - reference, 0.0)
-        z = self._context(origin)
-        z = ops.reshape(z if ahead is None else z + ahead, (-1, a.head))
-        z = z + ops.concat([ops.clip(anchors, -BOUND, BOUND), known]) @ self.anchor_weights
-        z = ops.tanh(z if future is None else z + future)
-        logits = z @ self.weights["mixture.weight"].T + self.weights["mixture.bias"]
-        weights = ops.softmax(ops.where(known > 0.0, logits, np.float32(IMPOSSIBLE)))
-        # a product with ones and not a sum, which adds up in an order that depends on where in memory a row begins
-        quantiles = (weights * anchors) @ np.ones((a.anchors, Q), np.float32) + self._residuals(z) + reference
-        quantiles = ops.reshape(quantiles, (-1, len(self.horizons) * Q)) * _rows(unit) + _rows(origin.last)
+        seen = ops.concat([ops.clip(anchors, -BOUND, BOUND), known])
+        found = [
+            member.quantiles(self._inputs(origin, i), anchors, known, seen, *_of_member(i, ahead, future))
+            for i, member in enumerate(self.members)
+        ]
+        quantiles = ops.reshape(_mean(found) + reference, (-1, len(self.horizons) * Q)) * _rows(unit) + _rows(
+            origin.last
+        )
         return quantiles if origin.floor is None else ops.maximum(quantiles, _rows(origin.floor))
+
+    def _inputs(self, origin: Origin, i: int) -> Array:
+        """What a member's recurrence put out, and what is seen of the channel, (…, C, ·)."""
+        N = self.architecture.units
+        outputs = origin.outputs[..., i * N : (i + 1) * N] if len(self.members) > 1 else origin.outputs
+        return ops.concat([outputs, origin.seen])
 
     def _anchors(self, origin: Origin, unit: Array) -> tuple[Array, Array]:
         """The plain forecasts of `features.anchors` less the last value, in units of the seasonal change, zero where unknown,
@@ -117,50 +118,27 @@ class Head:
         if origin.recalled is not None:
             values = ops.concat([ops.where(origin.present, origin.recalled, origin.last), values])
         values = (values - origin.last) / unit
-        anchors, always = (
-            _rows(values, len(self.places) + PLAIN) @ self.shares[0],
-            np.tile(np.arange(A) < PLAIN, h).astype(np.float32),
-        )
+        anchors = _rows(_rows(values, len(self.places) + PLAIN) @ self.shares[0], A)
         if origin.recalled is None:
-            return ops.reshape(anchors, (-1, A)), ops.reshape(anchors * 0.0 + 1.0, (-1, A))
+            return anchors, anchors * 0.0 + 1.0
         counts = _rows(ops.to_float(origin.present), len(self.places)) @ np.concatenate(self.shares[1:], 1)
-        anchors = anchors / ops.clip(counts[..., 0 : h * A], 1.0)
-        known = ops.clip(counts[..., h * A :] + always, None, 1.0)
-        is_newest = np.tile((np.arange(A) >= PLAIN) & (np.arange(A) % 2 == 1), h).astype(np.float32)
-        instead = (
-            np.kron(np.eye(h), np.eye(A, k=1)).astype(np.float32) * is_newest
-        )  # the mean where the newest is missing
-        anchors = ops.where(counts[..., 0 : h * A] + (1 - is_newest) > 0.0, anchors, anchors @ instead)
-        return ops.reshape(anchors, (-1, A)), ops.reshape(known, (-1, A))
+        counted, shown = _rows(counts[..., 0 : h * A], A), _rows(counts[..., h * A :], A)
+        anchors = anchors / ops.clip(counted, 1.0)
+        known = ops.clip(shown + (np.arange(A) < PLAIN).astype(np.float32), None, 1.0)
+        is_newest = ((np.arange(A) >= PLAIN) & (np.arange(A) % 2 == 1)).astype(np.float32)
+        instead = np.eye(A, k=1, dtype=np.float32) * is_newest  # the mean where the newest is missing
+        return ops.where(counted + (1 - is_newest) > 0.0, anchors, anchors @ instead), known
 
-    def _context(self, origin: Origin) -> Array:
-        """What the past says of each horizon, (R, h·head)."""
-        w, C = self.weights, len(self.architecture.channels)
-        bias = w["context.bias"] + w["channel_context"]
-        inputs = ops.concat([origin.outputs, origin.seen])
-        if C == 1:
-            context = _rows(inputs, w["context.weight"].shape[1]) @ w["context.weight"].T + bias[0]
-        else:
-            context = _rows(inputs @ w["context.weight"].T + bias, bias.shape[1])
-        return (context * ops.sigmoid(context)) @ self.by_horizon + self.by_horizon_bias
 
-    def _residuals(self, z: Array) -> Array:
-        """Non-decreasing residual quantiles, (R·h, Q), as `Forecaster` makes them."""
-        w, middle = self.weights, self.architecture.middle
-        raw = z @ w["residual.weight"].T + w["residual.bias"]
-        size = (raw + ops.sqrt(raw * raw + STEP_CURVATURE)) * 0.5
-        return raw[..., middle : middle + 1] + size @ self.steps_to_levels
+def _of_member(i: int, *parts: Sequence[Array]) -> list[Array | None]:
+    """A member's part of each, none where there is nothing."""
+    return [part[i] if part else None for part in parts]
+
+
+def _mean(found: Sequence[Array]) -> Array:
+    return found[0] if len(found) == 1 else sum(found[1:], found[0]) * (1 / len(found))
 
 
 def _rows(x: Array, width: int = 1) -> Array:
     """(…, width) as (R, width)."""
     return ops.reshape(x, (-1, width))
-
-
-def _steps_to_levels(count: int, middle: int) -> NDArray[np.float32]:
-    """How sizes of steps (Q) sum up to distances from the middle level (Q). Sums of the same terms plus one that is not
-    negative cannot be smaller in floating point either, so levels stay in order.
-    """
-    step, level = np.indices((count, count))
-    above, below = (middle < step) & (step <= level), (level <= step) & (step < middle)
-    return above.astype(np.float32) - below.astype(np.float32)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model import ops
 from model.along import OneStep, Sequence
@@ -39,12 +40,16 @@ class Hindsight:
         self.bands, self.layout, self.levels, self.channels = bands, serving.layout, a.quantiles, len(a.channels)
         self.horizons = bands.horizons if bands else (1,)
         self.head = Head(serving, self.horizons)
-        calendar, covariates = np.split(self.head.ahead_weights, [len(serving.waves.periods)])
+        self.ahead = [self._ahead_weights(serving, member.ahead_weights) for member in self.head.members]
+
+    def _ahead_weights(self, serving: Serving, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Those of the calendar and the covariates at the step after the origin, (·, h·head)."""
+        a = serving.architecture
+        calendar, covariates = np.split(weights, [len(serving.waves.periods)])
         known = np.zeros((2 * len(a.covariates), a.head), np.float32)
         known[[*a.known_ahead, *(len(a.covariates) + i for i in a.known_ahead)]] = covariates
-        self.ahead = np.concatenate([  # of the calendar and the covariates at the step after the origin
-            np.concatenate([serving.waves.ahead(calendar, h - 1), known]) for h in self.horizons
-        ], axis=1)  # fmt: skip
+        turned = [serving.waves.ahead(calendar, h - 1) for h in self.horizons]
+        return np.concatenate([np.concatenate([waves, known]) for waves in turned], axis=1)
 
     def judge(
         self, along: OneStep | Sequence, origin: Origin, shared: Array | None, y: Observed, state: Array
@@ -54,13 +59,8 @@ class Hindsight:
         `shared` is what calendar and covariates say at the steps. For horizons beyond the next step covariates known ahead
         are taken to stay as they are: what was known then is not kept.
         """
-        Q, ahead = len(self.levels), None
-        if shared is not None:
-            ahead = along.across_channels(shared @ self.ahead)
-            ahead = ops.reshape(
-                ahead if self.channels == 1 else ahead + np.zeros((self.channels, 1), np.float32),
-                (-1, self.ahead.shape[1]),
-            )
+        Q = len(self.levels)
+        ahead = [] if shared is None else [self._ahead(along, shared @ weights) for weights in self.ahead]
         rows = self.head.quantiles(origin, ahead)
         quantiles = along.from_rows(rows, y.known, Q * len(self.horizons))
         nearest = quantiles[..., 0:Q] if len(self.horizons) > 1 else quantiles
@@ -73,6 +73,12 @@ class Hindsight:
         found = surprise(y.known, nearest, origin.spread, self.levels)
         found = ops.where(judged[..., 0:1], found, np.float32(np.nan))
         return found, slices | {"surprise": ops.reshape(along.end(found, 1), (0, -1))}
+
+    def _ahead(self, along: OneStep | Sequence, ahead: Array) -> Array:
+        """What is the same for all channels, (…, B, h·head), as (R, h·head)."""
+        ahead = along.across_channels(ahead)
+        ahead = ahead if self.channels == 1 else ahead + np.zeros((self.channels, 1), np.float32)
+        return ops.reshape(ahead, (-1, self.ahead[0].shape[1]))
 
     def _follow(
         self, along: OneStep | Sequence, bands: Bands, quantiles: Array, y: Array, judged: Array, state: Array

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.contract import GRAPHS, Bundle
-from model.forecaster import Forecaster
+from model.ensemble import AnyForecaster
 from model.serving import Serving
 
 TOLERANCE = 1e-4  # relative to the largest value compared
@@ -25,7 +25,7 @@ class ParityError(RuntimeError):
     """Two computations of the same forecaster differ; nothing was exported."""
 
 
-def check_parity(forecaster: Forecaster, serving: Serving, bundle: Bundle, directory: Path) -> None:
+def check_parity(forecaster: AnyForecaster, serving: Serving, bundle: Bundle, directory: Path) -> None:
     """Compare the computations on random series with missing values: at once, step by step and row by row.
 
     Raises ParityError naming the computations that differ and by how much.
@@ -107,7 +107,7 @@ def uncorrected(state: Floats, bundle: Bundle) -> Floats:
 
 
 @torch.no_grad()
-def torch_forecast(forecaster: Forecaster, history: Feed, ahead: Feed) -> NDArray[np.float32]:
+def torch_forecast(forecaster: AnyForecaster, history: Feed, ahead: Feed) -> NDArray[np.float32]:
     """Forecasts from the end of series, by the model that was trained."""
     a, batch, steps = forecaster.architecture, *history["time"].shape
     tracked = forecaster.track(torch.from_numpy(history["values"]))

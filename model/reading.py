@@ -27,8 +27,8 @@ NEWEST, LEVEL, SPREAD = slice(0, 2), slice(2, 4), slice(4, 6)  # columns of the 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """At every step: the observation, the summary and what is seen after it, and level and spread before it; what the
-    calendar and the covariates say, (…, B, ·), if anything; what was recalled and whether it is known; and the input of the
-    recurrence.
+    calendar and the covariates say, (…, B, ·), if anything; what was recalled and whether it is known; and the input of each
+    member's recurrence.
     """
 
     y: Observed
@@ -38,7 +38,7 @@ class Reading:
     spread_before: Array
     shared: Array | None
     recalled: tuple[Array, Array] | None
-    x: Array
+    x: list[Array]
 
 
 class Reader:
@@ -49,7 +49,7 @@ class Reader:
         self.architecture, self.weights, self.layout, self.waves = a, w, serving.layout, serving.waves
         self.decay = scaling.decay(a.shortest)
         self.rough_decay = scaling.decay(a.longest, scaling.ROUGHNESS_SEASONS)
-        self.shared = self.waves.ahead(w["shared"], steps=1)
+        self.shared = [self.waves.ahead(member["shared"], steps=1) for member in w]
 
     def read(
         self,
@@ -138,17 +138,19 @@ class Reader:
 
     def _share(self, along: OneStep | Sequence, time: Array, covariates: Array | None) -> Array | None:
         """The calendar's waves and the covariates, which are the same for all channels."""
-        a, w = self.architecture, self.weights
+        a, w = self.architecture, self.weights[0]  # the statistics of covariates are those of the data, in all members
         shared = [self.waves.at(along.shared(time, 1))] if a.cycles else []
         if covariates is not None:
             known = along.shared(covariates, len(a.covariates))
             shared.append(masked((known - w["covariate_mean"]) * (1 / w["covariate_spread"])))
         return ops.concat(shared) if shared else None
 
-    def _embed(self, along: OneStep | Sequence, own: Array, shared: Array | None) -> Array:
-        w = self.weights
-        x = own @ w["own.weight"].T + (w["own.bias"] + w["channel"])
-        return ops.tanh(x if shared is None else x + along.across_channels(shared @ self.shared))
+    def _embed(self, along: OneStep | Sequence, own: Array, shared: Array | None) -> list[Array]:
+        embedded = []
+        for w, w_shared in zip(self.weights, self.shared, strict=True):
+            x = own @ w["own.weight"].T + (w["own.bias"] + w["channel"])
+            embedded.append(ops.tanh(x if shared is None else x + along.across_channels(shared @ w_shared)))
+        return embedded
 
 
 def summary(holder: Reader | Serving, state: Array) -> Array:

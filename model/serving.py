@@ -14,7 +14,7 @@ from model.architecture import Architecture
 from model.calibration import Bands
 from model.cells import CELLS
 from model.contract import StateSlice
-from model.forecaster import Forecaster
+from model.ensemble import AnyForecaster, weights_of
 from model.head import Head, Origin, floor
 from model.hindsight import Hindsight
 from model.ops import Array, masked
@@ -23,7 +23,7 @@ from model.recurrences import Recurrence
 from model.waves import Waves
 
 
-def state_layout(a: Architecture) -> dict[str, StateSlice]:
+def state_layout(a: Architecture, members: int = 1) -> dict[str, StateSlice]:
     """The named slices of the state vector, in order; `recent` comes last, so that a step only shifts the vector's end.
 
     `summary` holds for each channel the newest value, the steps since it, weight and weighted sum of level and of spread, and
@@ -35,7 +35,7 @@ def state_layout(a: Architecture) -> dict[str, StateSlice]:
         "count": (1,),
         "summary": (C, SPREAD.stop + 2 * len(a.differences)),
         "seen": (C, 3 + 2 * len(a.lags) + len(a.differences)),
-        "hidden": (C, a.layers, CELLS[a.cell].vectors * a.units),
+        "hidden": (C, members * a.layers, CELLS[a.cell].vectors * a.units),
         "surprise": (C,),
     }
     if bands:
@@ -50,21 +50,28 @@ def state_layout(a: Architecture) -> dict[str, StateSlice]:
 
 
 class Serving:
-    """The functions of the contract, for a forecaster's weights."""
+    """The functions of the contract, for the weights of a forecaster or of an ensemble's members.
 
-    def __init__(self, forecaster: Forecaster) -> None:
+    The layers of all members lie one after the other in the state's slice `hidden`.
+    """
+
+    def __init__(self, forecaster: AnyForecaster) -> None:
         a = self.architecture = forecaster.architecture
-        w = self.weights = {name: value.detach().numpy() for name, value in forecaster.state_dict().items()}
-        self.layout = state_layout(a)
+        self.weights = [{name: w.detach().numpy() for name, w in member.items()} for member in weights_of(forecaster)]
+        self.layout = state_layout(a, len(self.weights))
         self.size = sum(part.size for part in self.layout.values())
-        self.layers = [Recurrence.of(a.cell, w, f"cells.{i}.") for i in range(a.layers)]
+        self.layers = [[Recurrence.of(a.cell, w, f"cells.{i}.") for i in range(a.layers)] for w in self.weights]
         self.waves = Waves(a)
         self.reader = Reader(self)
         self.bands = Bands.of(a)
         self.hindsight = Hindsight(self, self.bands)
         self.head = Head(self, range(1, a.horizon + 1))
-        calendar, self.future_weights = np.split(self.head.ahead_weights, [len(self.waves.periods)])
-        self.calendar_weights = np.concatenate([self.waves.ahead(calendar, h) for h in self.head.horizons], axis=1)
+        splits = [np.split(member.ahead_weights, [len(self.waves.periods)]) for member in self.head.members]
+        self.future_weights = [future for _, future in splits]
+        self.calendar_weights = [
+            np.concatenate([self.waves.ahead(calendar, h) for h in self.head.horizons], axis=1)
+            for calendar, _ in splits
+        ]
 
     def encode(self, values: Array, time: Array, covariates: Array | None, state: Array) -> tuple[Array, Array]:
         """The state (B, S) after observations (B, T, C) at times (B, T) with covariates (B, T, K), and how surprising each of
@@ -80,14 +87,7 @@ class Serving:
         """Quantiles (B, H, C, Q) of the H steps after the last observation, at `time` (B,); non-decreasing in Q."""
         a, origin = self.architecture, self._origin(state)
         C, H, Q = len(a.channels), a.horizon, len(a.quantiles)
-        ahead = self.waves.at(ops.expand(time, 1)) @ self.calendar_weights if a.cycles else None
-        future = None if future_covariates is None else self._future(future_covariates)
-        if C > 1:  # rows are channels of sessions
-            ahead = None if ahead is None else ops.concat([ahead] * C)
-            future = None if future is None else ops.concat([future] * C, 1)
-        ahead = None if ahead is None else ops.reshape(ahead, (-1, H * a.head))
-        future = None if future is None else ops.reshape(future, (-1, a.head))
-        quantiles = self.head.quantiles(origin, ahead, future)
+        quantiles = self.head.quantiles(origin, self._ahead(time), self._future(future_covariates))
         if self.bands:
             factor = ops.reshape(self.bands.factor(self._part(state, "correction"), self.head.horizons), (-1, Q))
             quantiles = self.bands.correct(ops.reshape(quantiles, (-1, Q)), factor)
@@ -98,17 +98,18 @@ class Serving:
 
     def explain(self, values: Array, time: Array, covariates: Array | None, state: Array) -> tuple[Array, Array, Array]:
         """Update gate, reset gate and hidden state at every step, each (B, T, C·L, N)."""
-        a = self.architecture
-        x = self.reader.read(Sequence(len(a.channels)), values, time, covariates, state).x
+        a, starts = self.architecture, iter(self._hidden(state))
+        inputs = self.reader.read(Sequence(len(a.channels)), values, time, covariates, state).x
         found: tuple[list[Array], list[Array], list[Array]] = ([], [], [])
-        for layer, part in zip(self.layers, self._hidden(state), strict=True):
-            rows, before = ops.reshape(x, (0, -1, layer.inputs)), ops.reshape(part, (-1, layer.vectors * layer.units))
-            outputs, _ = layer.sequence(rows, before)
-            for seen, value in zip(found, (*layer.gates(rows, outputs, before), outputs), strict=True):
-                seen.append(ops.reshape(value, (0, -1, len(a.channels), 1, layer.units)))
-            x = outputs
+        for x, layers in zip(inputs, self.layers, strict=True):
+            for layer in layers:
+                rows = ops.reshape(x, (0, -1, layer.inputs))
+                before = ops.reshape(next(starts), (-1, layer.vectors * layer.units))
+                x, _ = layer.sequence(rows, before)  # noqa: PLW2901 - the next layer's input
+                for seen, value in zip(found, (*layer.gates(rows, x, before), x), strict=True):
+                    seen.append(ops.reshape(value, (0, -1, len(a.channels), 1, layer.units)))
         update, reset, hidden = (ops.transpose(ops.concat(layers, 3), 1, 0, 2, 3, 4) for layers in found)
-        shape = (0, 0, len(a.channels) * a.layers, a.units)
+        shape = (0, 0, len(a.channels) * len(found[0]), a.units)
         return ops.reshape(update, shape), ops.reshape(reset, shape), ops.reshape(hidden, shape)
 
     def _advance(
@@ -116,11 +117,13 @@ class Serving:
     ) -> tuple[Array, Array]:
         recall = tuple((self.layout["recent"].shape[0] - self.hindsight.head.places).tolist())
         read = self.reader.read(along, values, time, covariates, state, recall)
-        hidden, x, before = [], read.x, self._hidden(state)
-        for layer, start in zip(self.layers, before, strict=True):
-            x, after = along.recur(layer, x, start)
-            hidden.append(after)
-        outputs = along.before(x, before[-1][..., 0 : self.architecture.units])
+        hidden, ends, starts = [], [], iter(self._hidden(state))
+        for x, layers in zip(read.x, self.layers, strict=True):
+            for layer in layers:
+                x, after = along.recur(layer, x, next(starts))  # noqa: PLW2901 - the next layer's input
+                hidden.append(after)
+            ends.append(x)
+        outputs = along.before(ops.concat(ends), self._outputs(state))
         origin = self._origin_before(along, read, outputs, state)
         surprise, slices = self.hindsight.judge(along, origin, read.shared, read.y, state)
         recent = self.layout["recent"]
@@ -164,24 +167,41 @@ class Serving:
             spread=spread,
             floor=None if self.architecture.signed else floor(level, spread),
             seen=self._part(state, "seen"),
-            outputs=self._hidden(state)[-1][..., 0 : self.architecture.units],
+            outputs=self._outputs(state),
             recalled=recalled,
             present=present,
         )
 
-    def _future(self, future_covariates: Array) -> Array:
-        """What the covariates known ahead say of each horizon, (B, H, head)."""
-        a, w = self.architecture, self.weights
-        scale = 1 / w["covariate_spread"][a.known_ahead]
-        return masked((future_covariates - w["covariate_mean"][a.known_ahead]) * scale) @ self.future_weights
+    def _ahead(self, time: Array) -> list[Array]:
+        """What the calendar says of the time ahead to each member, (R, H·head), if anything."""
+        a = self.architecture
+        if not a.cycles:
+            return []
+        waves, C = self.waves.at(ops.expand(time, 1)), len(a.channels)
+        found = [waves @ weights for weights in self.calendar_weights]
+        return [ops.reshape(ops.concat([ahead] * C), (-1, a.horizon * a.head)) if C > 1 else ahead for ahead in found]
+
+    def _future(self, future_covariates: Array | None) -> list[Array]:
+        """What the covariates known ahead say of each horizon to each member, (R·H, head), if anything."""
+        if future_covariates is None:
+            return []
+        a, w, C = self.architecture, self.weights[0], len(self.architecture.channels)
+        known = (future_covariates - w["covariate_mean"][a.known_ahead]) * (1 / w["covariate_spread"][a.known_ahead])
+        found = [masked(known) @ weights for weights in self.future_weights]
+        return [ops.reshape(ops.concat([future] * C, 1) if C > 1 else future, (-1, a.head)) for future in found]
 
     def _part(self, state: Array, name: str) -> Array:
         """One slice of the state for each channel, (B, C, ·)."""
         part = self.layout[name]
         return ops.reshape(state[:, part.span], (0, part.shape[0], part.size // part.shape[0]))
 
+    def _outputs(self, state: Array) -> Array:
+        """What each member's last layer put out, side by side, (B, C, members·N)."""
+        a = self.architecture
+        return ops.concat([last[..., 0 : a.units] for last in self._hidden(state)[a.layers - 1 :: a.layers]])
+
     def _hidden(self, state: Array) -> list[Array]:
-        """The state of each layer, (B, C, V·N)."""
+        """The state of each layer of each member, (B, C, V·N)."""
         C, layers, width = self.layout["hidden"].shape
         hidden = ops.reshape(state[:, self.layout["hidden"].span], (0, C, layers * width))
         return [hidden[..., i * width : (i + 1) * width] for i in range(layers)]
