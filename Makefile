@@ -44,7 +44,7 @@ accuracy: install ## compare forecasts with published ones, on the data in TIDEG
 	$(BIN)/python -m tests.benchmarks.accuracy $(BENCH)
 
 image: ## build the server's container image, tagged tidegate (DOCKER=podman works too)
-	$(DOCKER) build --tag tidegate .
+	BUILDAH_FORMAT=docker $(DOCKER) build --tag tidegate . # podman's own format has no health checks
 
 lock: .venv/bin/pip ## renew constraints.txt; torch stays where its line there says
 	grep '^torch==' constraints.txt > .venv/torch.txt
