@@ -79,6 +79,12 @@ class FitConfig(BaseModel):
     units: int = Field(64, ge=1, description="units of a layer")
     layers: int = Field(1, ge=1, description="recurrent layers")
     seed: int = Field(0, ge=0, description="of all that is random; the same seed gives the same model")
+    ensemble: int = Field(
+        1,
+        ge=1,
+        le=9,
+        description="forecasters to fit, with this seed and the next ones, and to serve as one: their mean",
+    )
     steps: int = Field(1_200, ge=1, description="optimiser steps, at the most")
     budget: Budget | None = Field(
         None, description="time that the fit may take, such as 2m or 1h; no limit if left out"
