@@ -66,20 +66,15 @@ class Head:
         self.places = np.unique(np.concatenate([p.flatten() for p in phases])) if phases else np.zeros(0, np.int64)
         self.shares = self._shares(phases)
 
-    def _shares(self, phases: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.float32], ...]:
-        """How the values at places, then last value and level, sum up to the anchors of all horizons (places + 2, h·A); how
-        many of them are counted in each, and how many that show whether it is known, each (places, h·A).
-        """
-        h, A, places = len(self.horizons), self.architecture.anchors, len(self.places)
-        values, shown = np.zeros((2, places + PLAIN, h, A), np.float32)
-        values[places, :, 0] = values[places + 1, :, 1] = 1
-        for s, table in enumerate(phases):
-            mean, newest = PLAIN + 2 * s, PLAIN + 2 * s + 1
+    def _shares(self, phases: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Which places are summed up in the seasonal anchors, mean and newest of each season: (places, h·2·seasons)."""
+        shares = np.zeros((len(self.places), len(self.horizons), 2 * len(phases)), np.float32)
+        for season, table in enumerate(phases):
             for k, i in np.ndindex(*table.shape):
                 place = np.searchsorted(self.places, table[k, i])
-                values[place, i, mean] = shown[place, i, mean] = shown[place, i, newest] = 1
-                values[place, i, newest] = k == 0
-        return values.reshape(-1, h * A), values[:places].reshape(-1, h * A), shown[:places].reshape(-1, h * A)
+                shares[place, i, 2 * season] = 1
+                shares[place, i, 2 * season + 1] = k == 0
+        return shares.reshape(len(self.places), len(self.horizons) * 2 * len(phases))
 
     def quantiles(self, origin: Origin, ahead: Sequence[Array] = (), future: Sequence[Array] = ()) -> Array:
         """Quantiles (R, h·Q) from what is known at the origin, and what the calendar and the covariates say of the time ahead,
@@ -113,21 +108,20 @@ class Head:
         """The plain forecasts of `features.anchors` less the last value, in units of the seasonal change, zero where unknown,
         and one where known: (R·h, A).
         """
-        A, h = self.architecture.anchors, len(self.horizons)
-        values = ops.concat([origin.last, origin.level])
-        if origin.recalled is not None:
-            values = ops.concat([ops.where(origin.present, origin.recalled, origin.last), values])
-        values = (values - origin.last) / unit
-        anchors = _rows(_rows(values, len(self.places) + PLAIN) @ self.shares[0], A)
+        A, n = self.architecture.anchors, self.architecture.anchors - PLAIN
+        every, plain = np.eye(A, dtype=np.float32), np.arange(A) < PLAIN
+        level = _rows((origin.level - origin.last) / unit) + np.zeros(len(self.horizons), np.float32)
+        anchors = _rows(level) @ every[LEVEL:PLAIN]
         if origin.recalled is None:
             return anchors, anchors * 0.0 + 1.0
-        counts = _rows(ops.to_float(origin.present), len(self.places)) @ np.concatenate(self.shares[1:], 1)
-        counted, shown = _rows(counts[..., 0 : h * A], A), _rows(counts[..., h * A :], A)
-        anchors = anchors / ops.clip(counted, 1.0)
-        known = ops.clip(shown + (np.arange(A) < PLAIN).astype(np.float32), None, 1.0)
-        is_newest = ((np.arange(A) >= PLAIN) & (np.arange(A) % 2 == 1)).astype(np.float32)
-        instead = np.eye(A, k=1, dtype=np.float32) * is_newest  # the mean where the newest is missing
-        return ops.where(counted + (1 - is_newest) > 0.0, anchors, anchors @ instead), known
+        values = ops.where(origin.present, (origin.recalled - origin.last) / unit, 0.0)
+        sums = _rows(_rows(values, len(self.places)) @ self.shares, n)
+        counts = _rows(_rows(ops.to_float(origin.present), len(self.places)) @ self.shares, n)
+        means, is_mean = sums / ops.clip(counts, 1.0), np.arange(n) % 2 == 0
+        instead = np.eye(n, k=1, dtype=np.float32) * ~is_mean  # the mean where the newest is missing
+        seasonal = ops.where(counts > 0.0, means, means @ instead)
+        shown = ops.clip(counts @ np.repeat(np.eye(n, dtype=np.float32)[:, is_mean], 2, axis=1), None, 1.0)
+        return anchors + seasonal @ every[PLAIN:], shown @ every[PLAIN:] + plain.astype(np.float32)
 
 
 def _of_member(i: int, *parts: Sequence[Array]) -> list[Array | None]:
