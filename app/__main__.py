@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from app.settings import PREFIX, Settings, SettingsError
+from app.settings import MOST_WORKERS, PREFIX, Settings, SettingsError
 
 METRO = Path("data/metro_traffic/metro_traffic.csv.gz")
 
@@ -31,9 +32,10 @@ def _serve(options: dict[str, str]) -> int:
     settings = Settings.read(os.environ, options)
     # The server's modules take a second to load, which other commands and --help need not wait for.
     from app import log, server  # noqa: PLC0415
+    from app.workers import supervisor  # noqa: PLC0415
 
     log.set_up(settings.log_format)
-    return server.serve(settings)
+    return server.serve(settings) if settings.workers == 1 else supervisor.serve(settings)
 
 
 def _demo(options: dict[str, str | bool]) -> int:
@@ -44,6 +46,20 @@ def _demo(options: dict[str, str | bool]) -> int:
         run.run(models, data, int(options["port"]), once=once)
     except stream.Refused as refusal:
         raise ValueError(f"the demo cannot go on: {refusal}; the server's last lines above may say why") from refusal
+    return 0
+
+
+def _repartition(options: dict[str, Any]) -> int:
+    from app.stores.base import StoreError, StoreFailure  # noqa: PLC0415 - see above
+    from app.workers.repartition import repartition  # noqa: PLC0415 - see above
+
+    try:
+        moved = repartition(options["data_dir"], options["workers"])
+    except (StoreError, StoreFailure, OSError) as error:
+        print(f"tidegate: the sessions are where they were: {error}", file=sys.stderr)  # noqa: T201 - this is a command line
+        return 1
+    old = "".join(f"; what was there is in {path}, delete it when you like" for path in moved.old)
+    print(f"{moved.live} sessions and {moved.gone} ends moved, {moved.damaged} damaged records left behind{old}")  # noqa: T201 - see above
     return 0
 
 
@@ -69,6 +85,13 @@ def _parser() -> argparse.ArgumentParser:
             f"--{name.replace('_', '-')}", dest=name, help=text, metavar="VALUE", default=argparse.SUPPRESS
         )
     serve.set_defaults(command=_serve)
+
+    repartition = commands.add_parser("repartition", help="move the sessions to another number of workers")
+    repartition.add_argument("--data-dir", required=True, type=Path, help="directory of the session store")
+    repartition.add_argument(
+        "--workers", required=True, type=int, choices=range(1, MOST_WORKERS + 1), metavar="N", help="how many"
+    )
+    repartition.set_defaults(command=_repartition)
 
     demo = commands.add_parser("demo", help="stream held-out months to a server and score its forecasts")
     demo.add_argument("--models", default="models", help="directory of bundles; default models")

@@ -12,7 +12,7 @@ from msgspec import Struct
 from app import answers, requests
 from app.engine.forecast import Wish
 from app.engine.operations.base import Context, Operation, Work
-from app.engine.operations.looking import Describe, Description, Peeked
+from app.engine.operations.looking import Describe, Description, Follow, Peeked
 from app.engine.operations.opening import Close, Opened
 from app.engine.operations.rows import Stepped
 from app.engine.session import Key
@@ -97,7 +97,8 @@ def _ask(frame: AnyFrame, incarnations: Mapping[Key, int]) -> Asked:
         return Asked("open", frame.ref, opening, partial(_opened, frame.ref, opening.key.id))
     if isinstance(frame, CloseFrame):
         return Asked("close", frame.ref, Close(_key(frame), _incarnation(frame, incarnations)), partial(_done, frame))
-    return Asked(_op(frame), frame.ref, Describe(_key(frame)), partial(_done, frame))
+    look = Follow if isinstance(frame, SubscribeFrame) else Describe
+    return Asked(_op(frame), frame.ref, look(_key(frame)), partial(_done, frame))
 
 
 def _stepped(frame: StepFrame, reply: Stepped) -> SteppedFrame:

@@ -12,12 +12,17 @@ from app.times import format_time
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one JSON object."""
+    """A record as one JSON object; of several workers each names itself."""
+
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__()
+        self._of: dict[str, int] = {} if worker is None else {"worker": worker}
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {
             "time": format_time(record.created),
             "level": record.levelname.lower(),
+            **self._of,
             "logger": record.name,
             "message": record.getMessage(),
         }
@@ -26,10 +31,11 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(fields).decode()
 
 
-def set_up(log_format: Literal["text", "json"]) -> None:
-    """Send everything from INFO on to standard error."""
+def set_up(log_format: Literal["text", "json"], worker: int | None = None) -> None:
+    """Send everything from INFO on to standard error; of several workers each names itself."""
     handler = logging.StreamHandler(sys.stderr)
-    text = logging.Formatter("%(asctime)s %(levelname)-8s %(name)s: %(message)s")
-    handler.setFormatter(JsonFormatter() if log_format == "json" else text)
+    who = "" if worker is None else f"worker {worker} "
+    text = logging.Formatter(f"%(asctime)s %(levelname)-8s {who}%(name)s: %(message)s")
+    handler.setFormatter(JsonFormatter(worker) if log_format == "json" else text)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)  # it names every socket that opens

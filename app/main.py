@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -18,7 +18,7 @@ from app import encoding, openapi
 from app.endpoint import Call, Endpoint, refused
 from app.errors import MethodNotAllowed, NotFound
 from app.routes import forecast, health, models, pages, reference, sessions, stream
-from app.service import running
+from app.service import Service, running
 from app.settings import Settings
 from app.stores.base import StoreFailure
 
@@ -26,15 +26,25 @@ ENDPOINTS = (*forecast.ENDPOINTS, *sessions.ENDPOINTS, *models.ENDPOINTS, *healt
 SESSIONS = "/v1/sessions/"
 
 
+Joining = Callable[[Service], AbstractAsyncContextManager[None]]
+
+
+@asynccontextmanager
+async def alone(_: Service) -> AsyncIterator[None]:
+    """There are no other workers."""
+    yield
+
+
 class Tidegate(FastAPI):
     """FastAPI, with a short way to the calls that are made for every observation: they pass no middleware and no router."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, joining: Joining) -> None:
         super().__init__(
             title="Tidegate", version=version("tidegate"), docs_url=None, redoc_url=None, openapi_url=None,
             lifespan=_lifespan, exception_handlers={HTTPException: _unknown},
         )  # fmt: skip
         self.state.settings = settings
+        self.state.joining = joining
         for endpoint in (*ENDPOINTS, *pages.ENDPOINTS, *reference.ENDPOINTS):
             self.router.routes.append(Route(endpoint.path, endpoint, methods=[endpoint.method]))
         self.router.routes.append(WebSocketRoute("/v1/stream", stream.endpoint))
@@ -68,16 +78,17 @@ class Tidegate(FastAPI):
         return endpoint
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The application with these settings; models are opened when it starts."""
-    return Tidegate(settings)
+def create_app(settings: Settings, joining: Joining = alone) -> FastAPI:
+    """The application with these settings; models are opened when it starts. `joining` makes it one of several workers."""
+    return Tidegate(settings, joining)
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with running(app.state.settings) as service:
         app.state.service = service
-        yield
+        async with app.state.joining(service):
+            yield
 
 
 def _briefly(send: Send) -> Send:

@@ -249,8 +249,17 @@ class ReadyReply(Reply, kw_only=True):
     refused: list[RefusedBundle]
 
 
+class WorkerReply(Reply, kw_only=True):
+    """One process of the service, with what it holds."""
+
+    worker: int
+    pid: int
+    sessions: int
+    resident: int
+
+
 class InfoReply(Reply, kw_only=True):
-    """What runs here."""
+    """What runs here; `worker` says which process answers this."""
 
     name: str
     version: str
@@ -261,6 +270,8 @@ class InfoReply(Reply, kw_only=True):
     durability: str
     sessions: int
     resident: int
+    worker: int
+    workers: list[WorkerReply]
     models: list[ModelName]
     refused: list[RefusedBundle]
     limits: dict[str, Any]

@@ -14,7 +14,9 @@ from fastapi import FastAPI
 from app.main import create_app
 from app.service import Service
 from app.settings import Settings
+from app.stores.base import StoreFailure
 from app.websocket import Wire
+from app.workers import layout
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +74,25 @@ class Server(uvicorn.Server):
 def serve(settings: Settings) -> int:
     """Serve until a signal comes; the exit code."""
     app = create_app(settings)
-    config = uvicorn.Config(
+    server = Server(configured(app, settings), app, settings.grace_seconds)
+    try:
+        if settings.store == "lmdb":
+            layout.check(settings.data_dir, workers=1)
+        listener = listen(settings.host, settings.port)
+    except StoreFailure as failure:
+        logger.error("%s", failure)  # noqa: TRY400 - the line says all
+        return 1
+    except OSError as error:
+        cannot_listen(settings, error)
+        return 1
+    with listener:
+        server.run([listener])
+    return 1 if server.failed else 0
+
+
+def configured(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How uvicorn is to run the application."""
+    return uvicorn.Config(
         app,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         http="httptools",
@@ -90,21 +110,20 @@ def serve(settings: Settings) -> int:
         backlog=BACKLOG,
         timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
     )
-    server = Server(config, app, settings.grace_seconds)
-    try:
-        listener = listen(settings.host, settings.port)
-    except OSError as error:
-        logger.error("cannot listen on %s port %d: %s", settings.host, settings.port, error.strerror or error)  # noqa: TRY400 - the line says all
-        return 1
-    with listener:
-        server.run([listener])
-    return 1 if server.failed else 0
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket whose connections end when the other side acknowledges nothing for a while."""
+def cannot_listen(settings: Settings, error: OSError) -> None:
+    """Say why the port cannot be had."""
+    logger.error("cannot listen on %s port %d: %s", settings.host, settings.port, error.strerror or error)
+
+
+def listen(host: str, port: int, *, is_shared: bool = False) -> socket.socket:
+    """A listening socket whose connections end when the other side acknowledges nothing for a while.
+
+    Several that are shared may have one port.
+    """
     family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    listener = socket.create_server(address[:2], family=family, backlog=BACKLOG, reuse_port=is_shared)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
     return listener

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +21,7 @@ from app.engine.sessions import SessionLimits, Sessions
 from app.engine.task import Task
 from app.errors import Draining
 from app.metrics import Metrics
+from app.report import Report
 from app.settings import Settings
 from app.stores.base import Store
 from app.stores.opening import open_store
@@ -32,6 +34,22 @@ R = TypeVar("R")
 TENANT = ""  # all sessions belong to one tenant
 POLL_SECONDS = 0.01
 OnAnswer = Callable[[Task], None]
+
+
+async def nobody() -> list[Report]:
+    """The reports of the other processes, where there are none."""
+    return []
+
+
+class Desk(Protocol):
+    """Where tasks are handed in to be done."""
+
+    @property
+    def waiting(self) -> int:
+        """How many of them are not answered yet."""
+
+    def submit(self, task: Task) -> None:
+        """Take a task that will be answered; raises Overloaded, Draining or Internal."""
 
 
 class Socket(Protocol):
@@ -52,9 +70,12 @@ class Service:
     metrics: Metrics
     loop: asyncio.AbstractEventLoop
     batcher: Batcher = field(init=False)
+    desk: Desk = field(init=False)  # the batcher, or what decides which worker's batcher it is
+    worker: int = 0
+    others: Callable[[], Awaitable[list[Report]]] = nobody
     started_at: float = field(default_factory=time.time)
     is_draining: bool = False
-    is_dead: bool = False
+    dead_because: str | None = None
     subscriptions: Subscriptions = field(default_factory=Subscriptions)
     sockets: set[Socket] = field(default_factory=set)
 
@@ -70,8 +91,12 @@ class Service:
 
     def submit(self, operation: Operation[Any], on_answer: OnAnswer) -> None:
         """Queue an operation; `on_answer` is called on the event loop. Raises Overloaded or Draining at once."""
-        if self.is_draining:
-            raise Draining("the service is shutting down; connect again and send it again")
+        self._check_open()
+        self.desk.submit(Task(operation, on_answer))
+
+    def do(self, operation: Operation[Any], on_answer: OnAnswer) -> None:
+        """Queue an operation to be done by this process, whoever should do it; otherwise as `submit`."""
+        self._check_open()
         self.batcher.submit(Task(operation, on_answer))
 
     def deliver(self, tasks: Sequence[Task]) -> None:
@@ -86,13 +111,36 @@ class Service:
                 logger.exception("an answer could not be given")
         self.subscriptions.announce(tasks)
 
-    def reasons_not_ready(self) -> list[str]:
+    def report(self) -> Report:
+        """How this process is."""
+        sessions = self.sessions
+        reasons, metrics = self._reasons_not_ready(), list(self.metrics.registry.collect())
+        return Report(
+            worker=self.worker,
+            pid=os.getpid(),
+            sessions=sessions.total,
+            resident=sessions.resident,
+            sockets=len(self.sockets),
+            waiting=self.batcher.waiting,
+            reasons=reasons,
+            metrics=metrics,
+        )
+
+    async def reports(self) -> list[Report]:
+        """How every process of the service is, this one among them."""
+        return sorted([self.report(), *await self.others()], key=lambda report: report.worker)
+
+    def _check_open(self) -> None:
+        if self.is_draining:
+            raise Draining("the service is shutting down; connect again and send it again")
+
+    def _reasons_not_ready(self) -> list[str]:
         """Why this process should get no requests now."""
         reasons = []
         if self.is_draining:
             reasons.append("the service is shutting down")
-        if self.is_dead:
-            reasons.append("the compute thread died; the service restarts")
+        if self.dead_because:
+            reasons.append(f"{self.dead_because}; the service restarts")
         if not self.models.served:
             refused = "; all that are there were refused" if self.models.refused else ""
             reasons.append(f"no model is served: put a bundle into {self.settings.models} and restart{refused}")
@@ -102,7 +150,7 @@ class Service:
         """Take nothing new, let those who wait be answered, and say goodbye to sockets; at most for so long."""
         self.is_draining = True
         deadline = self.loop.time() + seconds
-        await self._until(lambda: not self.batcher.waiting, deadline, is_hurried)
+        await self._until(lambda: not self.desk.waiting, deadline, is_hurried)
         await asyncio.sleep(POLL_SECONDS)  # the last answers are on their way from the compute thread
         for socket in list(self.sockets):
             socket.drain()
@@ -112,8 +160,13 @@ class Service:
         while not is_done() and self.loop.time() < deadline and not is_hurried():  # noqa: ASYNC110 - other threads decide
             await asyncio.sleep(POLL_SECONDS)
 
-    def _died(self) -> None:
-        self.is_dead = True
+    def die(self, because: str) -> None:
+        """The process cannot go on and ends, visibly."""
+        self.dead_because = self.dead_because or because
+
+    @property
+    def is_dead(self) -> bool:
+        return self.dead_because is not None
 
 
 @contextmanager
@@ -124,7 +177,10 @@ def running(settings: Settings) -> Iterator[Service]:
     metrics = Metrics()
     with store_of(settings) as store:
         limits_of_sessions = SessionLimits(
-            settings.max_sessions, settings.max_resident, settings.idle_seconds, settings.tombstone_seconds
+            settings.share(settings.max_sessions),
+            settings.share(settings.max_resident),
+            settings.idle_seconds,
+            settings.tombstone_seconds,
         )
         sessions = Sessions(store, models, limits_of_sessions, time.time)
         service = Service(settings, models, store, sessions, metrics, asyncio.get_running_loop())
@@ -133,10 +189,11 @@ def running(settings: Settings) -> Iterator[Service]:
         service.batcher = Batcher(
             Engine(context, limits, metrics.on_tick),
             service.deliver,
-            service._died,  # noqa: SLF001 - nobody else may call it
+            partial(service.die, "the compute thread died"),
             tick_rows=settings.tick_rows,
             queue_limit=settings.queue_limit,
         )
+        service.desk = service.batcher
         metrics.sessions.set_function(lambda: sessions.total)
         metrics.resident.set_function(lambda: sessions.resident)
         metrics.sockets.set_function(lambda: len(service.sockets))

@@ -14,6 +14,7 @@ from app.stores.base import Durability
 from app.stores.opening import Kind
 
 PREFIX = "TIDEGATE_"
+MOST_WORKERS = 64
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -30,18 +31,21 @@ class Settings(BaseModel):
     models: Annotated[DirectoryPath, Field(description="directory of bundles, <name>/<version>/")] = Path("models")
     host: Annotated[str, Field(min_length=1, description="address to listen on")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="port to listen on; 0 takes a free one")] = 8000
+    workers: Annotated[
+        int, Field(ge=1, le=MOST_WORKERS, description="processes that share the sessions among them")
+    ] = 1
     provider: Annotated[Provider, Field(description="execution provider; auto takes CUDA where it is")] = "auto"
     step_graph: Annotated[StepGraph, Field(description="graph for single steps; auto takes encoder, on a GPU step")] = (
         "auto"
     )
     max_body_bytes: Annotated[Count, Field(description="largest request body")] = 8 * 2**20
     store: Annotated[Kind, Field(description="where sessions are kept: lmdb, on disk, or memory")] = "lmdb"
-    data_dir: Annotated[Path, Field(description="directory of the session store, for one process")] = Path(
+    data_dir: Annotated[Path, Field(description="directory of the session store, for one server")] = Path(
         "tidegate-data"
     )
     durability: Annotated[Durability, Field(description="when a step counts as kept: sync, interval or none")] = "sync"
     sync_seconds: Annotated[
-        float, Field(gt=0, le=3600, description="longest wait for the disk, with durability interval")
+        float, Field(gt=0, le=3600, description="how often changes go into the store's file; with interval, the most that can be lost")
     ] = 1.0
     store_bytes: Annotated[int, Field(ge=2**20, description="largest size of the store's file")] = 2**40
     max_sessions: Annotated[Count, Field(description="sessions that may exist")] = 1_000_000
@@ -65,6 +69,10 @@ class Settings(BaseModel):
     ws_send_seconds: Annotated[float, Field(gt=0, description="how long a socket's reader may block")] = 10.0
     grace_seconds: Annotated[float, Field(gt=0, description="how long a shutdown waits for those being served")] = 10.0
     log_format: Annotated[Literal["text", "json"], Field(description="one line of text or of JSON each")] = "text"
+
+    def share(self, limit: int) -> int:
+        """One worker's share of what all of them may have."""
+        return -(-limit // self.workers)
 
     @classmethod
     def read(cls, environ: Mapping[str, str], options: Mapping[str, str]) -> Self:

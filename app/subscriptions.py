@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from app.engine.operations.rows import Stepped
@@ -23,6 +23,10 @@ class Subscriptions:
 
     def __init__(self) -> None:
         self._subscribers: dict[Key, set[Subscriber]] = {}
+        self.on_unfollowed: Callable[[Key], None] = lambda _: None
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._subscribers
 
     def add(self, key: Key, subscriber: Subscriber) -> None:
         self._subscribers.setdefault(key, set()).add(subscriber)
@@ -30,8 +34,8 @@ class Subscriptions:
     def remove(self, key: Key, subscriber: Subscriber) -> None:
         subscribers = self._subscribers.get(key, set())
         subscribers.discard(subscriber)
-        if not subscribers:
-            self._subscribers.pop(key, None)
+        if not subscribers and self._subscribers.pop(key, None) is not None:
+            self.on_unfollowed(key)
 
     def announce(self, tasks: Iterable[Task]) -> None:
         """Tell subscribers about the sessions that these tasks moved."""
@@ -47,8 +51,11 @@ class Subscriptions:
                 for key, answer in zip(operation.keys, reply, strict=True):
                     self._tell(key, answer)
 
-    def _tell(self, key: Key, answer: Stepped | Refusal) -> None:
-        if isinstance(answer, Refusal) or not (answer.applied or answer.filled):
-            return
+    def tell(self, key: Key, stepped: Stepped) -> None:
+        """Tell subscribers about a session that moved."""
         for subscriber in self._subscribers.get(key, ()):
-            subscriber.on_update(key, answer)
+            subscriber.on_update(key, stepped)
+
+    def _tell(self, key: Key, answer: Stepped | Refusal) -> None:
+        if not isinstance(answer, Refusal) and (answer.applied or answer.filled):
+            self.tell(key, answer)

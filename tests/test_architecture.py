@@ -91,6 +91,15 @@ def test_stores_know_nothing_of_the_engine():
     assert forbidden("app/stores", "app.engine", "app.routes", *THE_WEB) == []
 
 
+def test_only_what_starts_the_server_knows_of_workers():
+    knowing = {
+        path.relative_to(ROOT).as_posix()
+        for path in modules("app")
+        if path.parent.name != "workers" and any(name.startswith("app.workers") for name in imports(path))
+    }
+    assert knowing == {"app/__main__.py", "app/server.py"}
+
+
 def test_the_demo_is_a_client_of_the_public_interface():
     assert forbidden("app/demo", "app.engine", "app.stores", "app.routes") == []
 

@@ -59,24 +59,27 @@ class Selection:
         return self.dated(self.wanted(quantiles), origin)
 
     def wanted(self, quantiles: Floats) -> Floats:
-        """The part (…, horizon, C, levels) of quantiles (…, H, C, Q); between two trained levels, interpolated linearly."""
-        trained = self.bundle.quantiles
-        wanted = quantiles[..., : self.horizon, :, :]
-        if self.levels == trained:
-            return wanted
-        place = np.interp(self.levels, trained, np.arange(len(trained)))
-        low = place.astype(np.intp)
-        weight = (place - low).astype(np.float32)
-        if not weight.any():
-            return wanted[..., low]
-        high = np.minimum(low + 1, len(trained) - 1)
-        found: Floats = wanted[..., low] * (1 - weight) + wanted[..., high] * weight
-        return found
+        """The part (…, horizon, C, levels) of quantiles (…, H, C, Q)."""
+        return at_levels(self.levels, quantiles[..., : self.horizon, :, :], self.bundle.quantiles)
 
     def dated(self, values: Floats, origin: int) -> Forecast:
         """Wanted quantiles (horizon, C, levels) as the forecast after the observation at time `origin`."""
         frequency = self.bundle.frequency
         return Forecast(origin + frequency, frequency, self.levels, values)
+
+
+def at_levels(levels: tuple[float, ...], quantiles: Floats, trained: tuple[float, ...]) -> Floats:
+    """Quantiles (…, levels) from those of trained levels (…, Q), which enclose them; between two, interpolated linearly."""
+    if levels == trained:
+        return quantiles
+    place = np.interp(levels, trained, np.arange(len(trained)))
+    low = place.astype(np.intp)
+    weight = (place - low).astype(np.float32)
+    if not weight.any():
+        return quantiles[..., low]
+    high = np.minimum(low + 1, len(trained) - 1)
+    found: Floats = quantiles[..., low] * (1 - weight) + quantiles[..., high] * weight
+    return found
 
 
 def not_finite() -> InvalidRequest:

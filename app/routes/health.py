@@ -10,7 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from app.endpoint import Call, Endpoint, Reply
 from app.engine.graphs import choose_providers
-from app.replies import InfoReply, LiveReply, ModelName, ReadyReply, RefusedBundle
+from app.replies import InfoReply, LiveReply, ModelName, ReadyReply, RefusedBundle, WorkerReply
+from app.report import metrics_text, reasons_not_ready
 from app.service import Service
 from app.times import format_time
 
@@ -34,7 +35,7 @@ async def live(call: Call) -> Reply:
 
 async def ready(call: Call) -> Reply:
     service = call.service
-    reasons = service.reasons_not_ready()
+    reasons = reasons_not_ready(await service.reports())
     return Reply(
         ReadyReply(
             status="not ready" if reasons else "ready",
@@ -49,6 +50,7 @@ async def ready(call: Call) -> Reply:
 async def info(call: Call) -> Reply:
     service = call.service
     settings = service.settings
+    reports = await service.reports()
     return Reply(
         InfoReply(
             name="tidegate",
@@ -58,8 +60,13 @@ async def info(call: Call) -> Reply:
             onnxruntime=onnxruntime.__version__,
             providers=choose_providers(settings.provider),
             durability=service.store.durability,
-            sessions=service.sessions.total,
-            resident=service.sessions.resident,
+            sessions=sum(report.sessions for report in reports),
+            resident=sum(report.resident for report in reports),
+            worker=service.worker,
+            workers=[
+                WorkerReply(worker=one.worker, pid=one.pid, sessions=one.sessions, resident=one.resident)
+                for one in reports
+            ],
             models=_served(service),
             refused=_refused(service),
             limits={name: getattr(settings, name) for name in LIMITS},
@@ -68,7 +75,10 @@ async def info(call: Call) -> Reply:
 
 
 async def metrics(call: Call) -> Reply:
-    return Reply(call.service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+    service = call.service
+    is_alone = service.settings.workers == 1
+    text = service.metrics.text() if is_alone else metrics_text(await service.reports())
+    return Reply(text, media_type=CONTENT_TYPE_LATEST)
 
 
 def _served(service: Service) -> list[ModelName]:

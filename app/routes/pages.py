@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from app.endpoint import Call, Endpoint, Reply
 from app.engine.registry import Served
 from app.markup import page
+from app.report import Report, reasons_not_ready
 from app.service import Service
 
 
 async def landing(call: Call) -> Reply:
     service = call.service
+    reports = await service.reports()
     refused = "".join(
         f'<p class="bad"><code>{escape(one.bundle)}</code> is not served: {escape(one.reason)}</p>'
         for one in service.models.refused
     )
-    reasons = "".join(f'<p class="bad">Not ready: {escape(reason)}.</p>' for reason in service.reasons_not_ready())
+    reasons = "".join(f'<p class="bad">Not ready: {escape(reason)}.</p>' for reason in reasons_not_ready(reports))
     return page(
         "Tidegate",
         "Stateful GRU forecasts as a service: one observation in, a probabilistic forecast out.",
         '<nav><a href="/docs">API</a><a href="/v1/models">Models</a><a href="/v1/sessions">Sessions</a>'
         '<a href="/v1/info">Info</a><a href="/health/ready">Health</a><a href="/metrics">Metrics</a></nav>'
-        f"{reasons}{_models(service)}{refused}{_now(service)}{_example(call)}",
+        f"{reasons}{_models(service)}{refused}{_now(reports, service.store.durability)}{_example(call)}",
     )
 
 
@@ -46,13 +49,13 @@ def _model(served: Served) -> str:
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _now(service: Service) -> str:
+def _now(reports: Sequence[Report], durability: str) -> str:
     facts = {
-        "sessions": f"{service.sessions.total:,}",
-        "in memory": f"{service.sessions.resident:,}",
-        "open sockets": f"{len(service.sockets):,}",
-        "requests waiting": f"{service.batcher.waiting:,}",
-        "durability": service.store.durability,
+        "sessions": f"{sum(one.sessions for one in reports):,}",
+        "in memory": f"{sum(one.resident for one in reports):,}",
+        "open sockets": f"{sum(one.sockets for one in reports):,}",
+        "requests waiting": f"{sum(one.waiting for one in reports):,}",
+        "durability": durability,
     }
     cells = "".join(f"<div><b>{value}</b>{name}</div>" for name, value in facts.items())
     return f"<h2>Now</h2><section class='card facts'>{cells}</section>"

@@ -70,6 +70,7 @@ class Record:
 
 
 Puts = Mapping[Place, Record]
+Changes = dict[Place, Record | None]  # None: removed
 Found = tuple[bytes, Record | None]
 
 
@@ -117,6 +118,12 @@ class Closing:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def split(changes: Changes) -> tuple[dict[Place, Record], list[Place]]:
+    """What changes put, and what they remove."""
+    puts = {place: record for place, record in changes.items() if record is not None}
+    return puts, [place for place in changes if place not in puts]
 
 
 def decode_or_none(data: bytes) -> Record | None:

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from app.stores.base import Durability, Store
+from app.stores.base import Changes, Durability, Store, StoreError, StoreFailure, split
+from app.stores.buffered import BufferedStore
 from app.stores.directory import DataDirectory
-from app.stores.interval import IntervalStore
+from app.stores.journal import Journal, discard, recovered
 from app.stores.lmdb import LmdbStore
 from app.stores.memory import MemoryStore
 
@@ -26,6 +27,28 @@ def open_store(
             yield memory
         return
     with DataDirectory(directory) as ours:
+        take_over_journal(ours, most_bytes)
         lmdb = LmdbStore(ours, "none" if durability == "none" else "sync", most_bytes)
-        with IntervalStore(lmdb, interval_seconds) if durability == "interval" else lmdb as store:
-            yield store
+        if durability == "none":
+            with lmdb:
+                yield lmdb
+            return
+        buffered = BufferedStore(lmdb, interval_seconds, Journal(ours) if durability == "sync" else None)
+        with buffered:
+            yield buffered
+        if buffered.is_settled:
+            discard(ours)
+
+
+def take_over_journal(directory: DataDirectory, most_bytes: int) -> None:
+    """Bring into the store what a process that did not end in order has left in its journal."""
+    changes: Changes = {}
+    for transaction in recovered(directory):
+        changes |= transaction
+    if changes:
+        with LmdbStore(directory, "sync", most_bytes) as store:
+            try:
+                store.commit(*split(changes))
+            except StoreError as error:
+                raise StoreFailure(f"what the journal in {directory.path} holds cannot be stored: {error}") from error
+    discard(directory)

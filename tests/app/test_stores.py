@@ -11,8 +11,9 @@ import pytest
 
 from app.stores import unsynced
 from app.stores.base import CorruptRecord, Place, Record, StoreError, StoreFailure, Table
+from app.stores.buffered import BufferedStore
 from app.stores.directory import DataDirectory
-from app.stores.interval import IntervalStore
+from app.stores.journal import FILES, GENERATION, HEAD, Journal, _frames
 from app.stores.lmdb import FILE, LmdbStore
 from app.stores.opening import open_store
 
@@ -276,7 +277,7 @@ def wait_until(condition):
 
 
 def test_what_waits_is_seen_and_written_within_the_interval(behind):
-    with IntervalStore(behind, 0.05) as store:
+    with BufferedStore(behind, 0.05) as store:
         store.commit({live("a"): record("one"), live("b"): record("two")}, [])
         assert store.get(live("a")) == record("one")
         wait_until(lambda: behind.get(live("a")))
@@ -289,7 +290,7 @@ def test_what_waits_is_seen_and_written_within_the_interval(behind):
 
 def test_a_page_of_what_is_kept_and_what_waits_is_in_order_and_complete(behind):
     behind.commit({live(f"{n:02}"): record("old") for n in range(0, 20, 2)}, [])
-    with IntervalStore(behind, 3600) as store:
+    with BufferedStore(behind, 3600) as store:
         store.commit({live(f"{n:02}"): record("new") for n in range(1, 20, 2)}, [live("04"), live("06")])
         expected = [f"{n:02}" for n in range(20) if n not in {4, 6}]
         for limit in range(1, 20):
@@ -302,7 +303,7 @@ def test_a_page_of_what_is_kept_and_what_waits_is_in_order_and_complete(behind):
 
 
 def test_while_the_disk_is_full_nothing_is_accepted_and_nothing_accepted_is_lost(behind):
-    with IntervalStore(behind, 0.02) as store:
+    with BufferedStore(behind, 0.02) as store:
         behind.error = StoreError("the disk is full")
         store.commit({live("a"): record("one")}, [])
         wait_until(lambda: store._refusal)
@@ -315,7 +316,7 @@ def test_while_the_disk_is_full_nothing_is_accepted_and_nothing_accepted_is_lost
 
 
 def test_when_the_disk_fails_the_next_commit_says_so_for_good(behind, caplog):
-    store = IntervalStore(behind, 0.02)
+    store = BufferedStore(behind, 0.02)
     behind.error = StoreFailure("input/output error")
     store.commit({live("a"): record("one")}, [])
     wait_until(lambda: store._failure)
@@ -326,8 +327,99 @@ def test_when_the_disk_fails_the_next_commit_says_so_for_good(behind, caplog):
     store.close()
 
 
+@pytest.fixture
+def journaled(tmp_path):
+    """What stands in a data directory whose process was killed: seven transactions in the journal, the first three in the store."""
+    with DataDirectory(tmp_path) as directory:
+        lmdb = LmdbStore(directory, "sync", MOST_BYTES)
+        store = BufferedStore(lmdb, 3600, Journal(directory))
+        for number in range(7):
+            store.commit({live("a"): record(f"{number}"), live(f"{number}"): record("x")}, [live(f"{number - 1}")])
+            if number in {1, 2}:
+                store._write()
+        end(store)
+    return tmp_path
+
+
+def end(store):
+    """As SIGKILL would: nothing more is written."""
+    with store._change:
+        store._is_closing = True
+        store._change.notify_all()
+    store._thread.join()
+    store._store._env.close()
+
+
+def contents(path):
+    with opened("sync", path) as store:
+        return dict(store.scan(Table.LIVE, b"", b"", 99))
+
+
+def test_what_is_in_the_journal_is_in_the_store_when_it_is_opened_again(journaled, durability):
+    assert all((journaled / file).stat().st_size for file in FILES)
+    with opened(durability, journaled) as store:
+        assert dict(store.scan(Table.LIVE, b"", b"", 99)) == {b"a": record("6"), b"6": record("x")}
+    assert contents(journaled) == {b"a": record("6"), b"6": record("x")}
+
+
+def test_a_store_that_is_closed_in_order_leaves_no_journal(journaled):
+    contents(journaled)
+    assert not any((journaled / file).exists() for file in FILES)
+
+
+def test_a_transaction_that_was_cut_off_is_left_out_and_those_before_it_count(journaled):
+    newest = max((journaled / file for file in FILES), key=lambda path: path.stat().st_mtime_ns)
+    data = newest.read_bytes()
+    frames = list(_frames(data))
+    sizes = [HEAD.size + GENERATION.size + len(body) for _, body in frames]
+    assert len(frames) == 4
+    for cut in (sum(sizes) - 1, sum(sizes[:3]) + 5, sum(sizes[:3]), sum(sizes[:3]) - 1, sizes[0] - 1, 3):
+        newest.write_bytes(data[:cut])
+        kept = [sum(sizes[:count]) <= cut for count in range(1, 5)].count(True)
+        assert list(_frames(newest.read_bytes())) == frames[:kept]
+    newest.write_bytes(data[: sum(sizes) - 1])
+    assert contents(journaled) == {b"a": record("5"), b"5": record("x")}
+
+
+def test_a_file_that_is_written_again_says_nothing_of_what_it_held_before(tmp_path):
+    with DataDirectory(tmp_path) as directory:
+        lmdb = LmdbStore(directory, "sync", MOST_BYTES)
+        store = BufferedStore(lmdb, 3600, Journal(directory))
+        for turn in range(5):  # less and less, so that earlier turns' frames stand behind the newest
+            for number in range(10 - 2 * turn):
+                store.commit({live(f"{number}"): record(f"{turn}")}, [])
+            store._write()
+        store.commit({live("0"): record("last")}, [])
+        end(store)
+        assert [len(list(_frames((tmp_path / file).read_bytes()))) for file in FILES] == [2, 1]
+    assert contents(tmp_path) == {b"%d" % n: record("last" if n == 0 else f"{(9 - n) // 2}") for n in range(10)}
+
+
+def test_a_journal_is_not_written_over_before_the_store_has_it(tmp_path):
+    with DataDirectory(tmp_path) as directory:
+        lmdb = Torn(directory, "sync", MOST_BYTES)
+        store = BufferedStore(lmdb, 3600, Journal(directory))
+        store.commit({live("a"): record("one")}, [])
+        lmdb.error = StoreError("the disk is full")
+        for _ in range(3):
+            with pytest.raises(StoreError):
+                store._write()
+        store.commit({live("b"): record("two")}, [])
+        end(store)
+    assert contents(tmp_path) == {b"a": record("one"), b"b": record("two")}
+
+
+def test_a_journal_that_has_grown_is_taken_over_before_more_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr("app.stores.buffered.MOST_JOURNAL_BYTES", 10_000)
+    with opened("sync", tmp_path) as store:
+        for number in range(100):
+            store.commit({live(f"{number:02}"): record("x")}, [])
+        assert max((tmp_path / file).stat().st_size for file in FILES) < 15_000
+        assert store.count(Table.LIVE) == 100
+
+
 def test_more_waiting_records_than_allowed_are_waited_for(behind):
-    with IntervalStore(behind, 3600, most_waiting=10) as store:
+    with BufferedStore(behind, 3600, most_waiting=10) as store:
         for number in range(100):
             store.commit({live(f"{number:02}"): record("x")}, [])
         assert behind.count(Table.LIVE) > 50

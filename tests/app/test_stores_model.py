@@ -20,10 +20,12 @@ from hypothesis.stateful import (
 )
 
 from app.stores.base import Place, Record, Table
+from app.stores.buffered import BufferedStore
 from app.stores.directory import DataDirectory
-from app.stores.interval import IntervalStore
+from app.stores.journal import Journal, discard
 from app.stores.lmdb import LmdbStore
 from app.stores.memory import MemoryStore
+from app.stores.opening import take_over_journal
 
 MOST_BYTES = 2**26
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate]  # to shrink what fails takes longer than a test may
@@ -58,8 +60,10 @@ class StoreMachine(RuleBasedStateMachine):
             self.store = MemoryStore()
             return
         directory = self.stack.enter_context(DataDirectory(self.directory))
+        take_over_journal(directory, MOST_BYTES)
         self.lmdb = LmdbStore(directory, "none" if self.kind == "none" else "sync", MOST_BYTES)
-        self.store = IntervalStore(self.lmdb, 3600) if self.kind == "interval" else self.lmdb
+        journal = Journal(directory) if self.kind == "journal" else None
+        self.store = BufferedStore(self.lmdb, 3600, journal) if self.is_buffered else self.lmdb
 
     @rule(puts=st.dictionaries(PLACES, RECORDS, max_size=6), deletes=st.lists(PLACES, max_size=6))
     def commit(self, puts, deletes):
@@ -93,7 +97,11 @@ class StoreMachine(RuleBasedStateMachine):
         )
         assert self.store.scan(table, prefix, after, limit) == expected[:limit]
 
-    @precondition(lambda self: self.kind == "interval")
+    @property
+    def is_buffered(self):
+        return self.kind in {"interval", "journal"}
+
+    @precondition(lambda self: self.is_buffered)
     @rule()
     def write_what_waits(self):
         self.store._write()
@@ -103,6 +111,8 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def reopen(self):
         self.store.close()
+        if self.kind == "journal":
+            discard(DataDirectory(self.directory))
         self.stack.close()
         self.open()
         self.kept = [self.model]
@@ -133,7 +143,7 @@ class StoreMachine(RuleBasedStateMachine):
         }
 
     def _abandon(self):
-        if self.kind == "interval":
+        if self.is_buffered:
             with self.store._change:
                 self.store._is_closing = True
                 self.store._change.notify_all()
@@ -143,7 +153,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.stack.close()
 
 
-@pytest.mark.parametrize("kind", ["memory", "sync", "interval", "none"])
+@pytest.mark.parametrize("kind", ["memory", "lmdb", "journal", "interval", "none"])
 def test_a_store_is_a_sorted_map_and_after_a_crash_one_that_was(kind):
     machine = type(kind, (StoreMachine,), {"kind": kind})
     run_state_machine_as_test(

@@ -7,13 +7,11 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
-from app.stores.lmdb import FILE
 
 CALL = re.compile(r"^\d+ +(?:<\.\.\. )?(\w+)(?:\((\d+)<([^>]*)>| resumed>)")
 RESULT = re.compile(r"\) += (-?\d+)")
@@ -25,7 +23,8 @@ WATCHED = "write,writev,pwrite64,pwritev,fdatasync,fsync,read,recvfrom,sendto,se
 def strace() -> None:
     """The tool may look at processes, or the tests that need it are skipped, with the reason."""
     if shutil.which("strace") is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        subprocess.run(["apt-get", "install", "-y", "strace"], check=False, capture_output=True)
+        for command in (["apt-get", "update"], ["apt-get", "install", "-y", "strace"]):
+            subprocess.run(command, check=False, capture_output=True)
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed: apt-get install strace")
     tried = subprocess.run(["strace", "-f", "-o", "/dev/null", "true"], check=False, capture_output=True, text=True)
@@ -48,11 +47,10 @@ def traced(pid: int, log: Path, *options: str) -> Iterator[None]:
         tracer.communicate(timeout=20)
 
 
-def events(log: Path, pid: int) -> Iterator[str]:
-    """What a trace says of the store and the network, in order.
+def events(log: Path, files: Sequence[str]) -> Iterator[str]:
+    """What a trace says of these files of the store and of the network, in order.
 
-    `arrived` bytes came from a client; `written` to the store's file, not yet on disk; `synced` all that was written; `sealed`
-    a write that is on disk when it returns (the descriptor is O_DSYNC), with which a transaction counts; `answered` a step.
+    `arrived` bytes came from a client; `written` to a file, not yet on disk; `synced` all that was written; `answered` a step.
     """
     begun: dict[str, str] = {}
     for line in log.read_text(errors="replace").splitlines():
@@ -64,7 +62,7 @@ def events(log: Path, pid: int) -> Iterator[str]:
         if handle is None:
             kind = begun.pop(thread, "")
         else:
-            kind = _kind(call, path, line, is_synced=path.endswith(FILE) and _is_synced(pid, handle))
+            kind = _kind(call, path, line, files)
             if kind in {"written", "answered"}:  # these count from where they begin, the others from where they end
                 yield kind
                 continue
@@ -73,18 +71,13 @@ def events(log: Path, pid: int) -> Iterator[str]:
             yield kind
 
 
-def _kind(call: str, path: str, line: str, *, is_synced: bool) -> str:
-    if path.endswith(FILE):
+def _kind(call: str, path: str, line: str, files: Sequence[str]) -> str:
+    if path.endswith(tuple(files)):
         if "sync" in call:
             return "synced"
-        return ("sealed" if is_synced else "written") if "write" in call else ""
+        return "written" if "write" in call else ""
     if path.startswith("TCP"):
         if call in {"read", "recvfrom"}:
             return "arrived"
         return "answered" if '\\"applied\\":1' in line else ""
     return ""
-
-
-def _is_synced(pid: int, handle: str) -> bool:
-    flags = re.search(r"flags:\s*(\d+)", Path(f"/proc/{pid}/fdinfo/{handle}").read_text())
-    return bool(int(flags[1], 8) & os.O_DSYNC)

@@ -7,11 +7,14 @@ import shlex
 import subprocess
 import sys
 import threading
+import time
 
 from tests.bundles import expected
 from tests.service.lab import ROOT, serving, talk
 
 SESSIONS = [f"s{i}" for i in range(20)]
+
+INTERVAL_SECONDS = 0.05
 
 
 def documented_copy(data, backup) -> list[str]:
@@ -36,12 +39,13 @@ def test_a_copy_of_a_busy_store_is_one_moment_of_it(models_dir, tmp_path):
     data, backup = tmp_path / "data", tmp_path / "restored"
     backup.mkdir()
     stop = threading.Event()
-    with serving(models_dir, tmp_path, data_dir=data) as server:
+    with serving(models_dir, tmp_path, data_dir=data, sync_seconds=INTERVAL_SECONDS) as server:
         client = threading.Thread(target=stream, args=(server, stop))
         client.start()
         try:
             while server.get("/v1/sessions/s19").json().get("step", 0) < 20:
                 pass
+            time.sleep(10 * INTERVAL_SECONDS)  # the copy may be an interval old
             subprocess.run(documented_copy(data, backup), check=True)
             at_copy = server.get("/v1/sessions/s0").json()["step"]
         finally:

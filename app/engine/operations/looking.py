@@ -113,6 +113,11 @@ class Describe:
 
 
 @dataclass(frozen=True, slots=True)
+class Follow(Describe):
+    """What is known of a session, for somebody who wants to hear of every step that comes after this."""
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Sessions in the order of their ids, and whether more follow."""
 

@@ -1,4 +1,4 @@
-"""Commits that are kept in memory and brought to disk together, every so often."""
+"""Commits that are collected in memory and brought into the store together, every so often."""
 
 from __future__ import annotations
 
@@ -6,25 +6,42 @@ import logging
 import threading
 from collections.abc import Iterable
 
-from app.stores.base import Closing, Durability, Found, Place, Puts, Record, Store, StoreError, StoreFailure, Table
+from app.stores.base import (
+    Changes,
+    Closing,
+    Durability,
+    Found,
+    Place,
+    Puts,
+    Record,
+    Store,
+    StoreError,
+    StoreFailure,
+    Table,
+    split,
+)
+from app.stores.journal import Journal
 
 logger = logging.getLogger(__name__)
 
-Changes = dict[Place, Record | None]  # None: removed
+MOST_JOURNAL_BYTES = 64 * 2**20
 
 
-class IntervalStore(Closing):
+class BufferedStore(Closing):
     """A store before which changes wait at most `seconds`; a thread of its own writes them as one synced transaction.
 
-    What is on disk is always a state that was: at most the last interval is lost. While the disk is full nothing is accepted,
-    and what was accepted is tried again. When more than `most_waiting` records wait, a commit waits for them.
+    With a journal, which it closes, every commit is on disk when it returns (durability `sync`); without one, at most the last
+    interval is lost (`interval`). While the disk is full nothing is accepted, and what was accepted is tried again. When more
+    than `most_waiting` records wait, or the journal has grown large, a commit waits for them.
     """
 
-    durability: Durability = "interval"
-
-    def __init__(self, store: Store, seconds: float, most_waiting: int = 100_000) -> None:
+    def __init__(
+        self, store: Store, seconds: float, journal: Journal | None = None, most_waiting: int = 100_000
+    ) -> None:
+        self.durability: Durability = "interval" if journal is None else "sync"
         self._store = store
         self._seconds = seconds
+        self._journal = journal
         self._most_waiting = most_waiting
         self._change = threading.Condition()  # guards what follows
         self._waiting: Changes = {}
@@ -35,15 +52,22 @@ class IntervalStore(Closing):
         self._thread = threading.Thread(target=self._run, name="tidegate-store", daemon=True)
         self._thread.start()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the store has everything."""
+        return not (self._waiting or self._writing)
+
     def commit(self, puts: Puts, deletes: Iterable[Place]) -> None:
         """Remove and then write records as one transaction, which waits for its turn."""
         changes: Changes = dict.fromkeys(deletes) | dict(puts)
         with self._change:
             self._raise_what_happened()
-            while len(self._waiting) > self._most_waiting and not (self._failure or self._refusal):
+            while self._is_full() and not (self._failure or self._refusal):
                 self._change.notify_all()
                 self._change.wait()
             self._raise_what_happened()
+            if self._journal is not None:
+                self._journal.append(changes)
             self._waiting.update(changes)
 
     def get(self, place: Place) -> Record | None:
@@ -87,17 +111,20 @@ class IntervalStore(Closing):
             self._change.notify_all()
         self._thread.join()
         try:
-            if self._waiting:
-                self._write()
+            self._write()
         finally:
+            if self._journal is not None:
+                self._journal.close()
             self._store.close()
+
+    def _is_full(self) -> bool:
+        is_long = self._journal is not None and self._journal.size > MOST_JOURNAL_BYTES
+        return is_long or len(self._waiting) > self._most_waiting
 
     def _run(self) -> None:
         while True:
             with self._change:
-                self._change.wait_for(
-                    lambda: self._is_closing or len(self._waiting) > self._most_waiting, self._seconds
-                )
+                self._change.wait_for(lambda: self._is_closing or self._is_full(), self._seconds)
                 if self._is_closing:
                     return
             try:
@@ -117,11 +144,13 @@ class IntervalStore(Closing):
     def _write(self) -> None:
         """Bring everything that waits to disk; when that is refused, it waits on."""
         with self._change:
+            if not self._waiting:
+                return
             self._writing, self._waiting = self._waiting, {}
+            if self._journal is not None:
+                self._journal.turn()
         try:
-            if self._writing:
-                puts = {place: record for place, record in self._writing.items() if record is not None}
-                self._store.commit(puts, [place for place in self._writing if place not in puts])
+            self._store.commit(*split(self._writing))
         except StoreError:
             with self._change:
                 self._waiting = self._writing | self._waiting
@@ -129,6 +158,8 @@ class IntervalStore(Closing):
             raise
         with self._change:
             self._writing, self._refusal = {}, None
+            if self._journal is not None:
+                self._journal.taken_over()
             self._change.notify_all()
 
     def _remember(self, refusal: StoreError) -> None:
