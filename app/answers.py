@@ -12,6 +12,7 @@ from msgspec import UNSET, UnsetType
 
 from app.encoding import Numbers, Quantiles
 from app.engine.arrays import Floats
+from app.engine.coverage import Coverage
 from app.engine.forecast import Forecast
 from app.engine.operations.gates import Gates, memory_steps, past_share
 from app.engine.operations.looking import Description, History, Peeked
@@ -21,6 +22,8 @@ from app.engine.operations.series import Forecasts
 from app.engine.session import Session
 from app.errors import Refusal
 from app.replies import (
+    BucketCoverage,
+    CalibrationReply,
     ForecastReply,
     ForecastsReply,
     GatesReply,
@@ -36,6 +39,7 @@ from app.replies import (
 
 Clock = Callable[[float], int | str]
 Fields = dict[str, Any]
+DIGITS = 7  # what a float32 holds
 GATE_DIGITS = 4
 
 
@@ -59,9 +63,28 @@ def opened(name: str, opened: Opened, clock: Clock) -> SessionReply:
 
 
 def description(name: str, description: Description, clock: Clock) -> SessionDescription:
-    session = description.session
+    session, coverage = description.session, description.coverage
     return SessionDescription(
-        id=name, active_at=clock(session.active_at), resident=description.is_resident, **session_fields(session, clock)
+        id=name,
+        active_at=clock(session.active_at),
+        resident=description.is_resident,
+        calibration=None if coverage is None else calibration(coverage),
+        **session_fields(session, clock),
+    )
+
+
+def calibration(coverage: Coverage) -> CalibrationReply:
+    promise, total, firsts = coverage.promise, coverage.total, (1, *(end + 1 for end in coverage.promise.ends))
+    return CalibrationReply(
+        lower=promise.lower,
+        upper=promise.upper,
+        target=round(promise.target, DIGITS),
+        empirical=total.empirical,
+        n=total.n,
+        buckets=[
+            BucketCoverage(first=first, last=last, empirical=one.empirical, n=one.n)
+            for first, last, one in zip(firsts, promise.ends, coverage.buckets, strict=False)
+        ],
     )
 
 
@@ -80,7 +103,7 @@ def history(name: str, history: History, clock: Clock) -> HistoryReply:
         session=name,
         step=list(steps),
         time=[clock(session.time_of(step)) for step in steps],
-        values=Numbers(np.ascontiguousarray(values[:, 0]) if values.shape[1] == 1 else values),
+        values=Numbers(by_step(values)),
     )
 
 
@@ -143,6 +166,7 @@ def stepped_fields(name: str, stepped: Stepped, clock: Clock) -> Fields:
         "applied": stepped.applied,
         "filled": stepped.filled,
         "replayed": stepped.replayed,
+        "surprise": Numbers(by_step(stepped.surprise)),
         "forecast": _optional(stepped.forecast, clock),
     }
 
@@ -154,6 +178,7 @@ def columns_fields(answers: Sequence[Stepped | Refusal], clock: Clock, *, with_f
         "step": [one and one.step for one in stepped],
         "time": [None if one is None else clock(one.time) for one in stepped],
         "replayed": [one and one.replayed for one in stepped],
+        "surprise": _of_each([None if one is None else one.surprise for one in stepped]),
     }
     if with_forecast:
         found = [None if one is None else one.forecast for one in stepped]
@@ -176,11 +201,30 @@ def level_names(levels: tuple[float, ...]) -> tuple[str, ...]:
     return tuple(map(repr, levels))
 
 
+def by_step(values: Floats) -> Floats:
+    """Values (T, C) as (T,) for one channel."""
+    return np.ascontiguousarray(values[:, 0]) if values.shape[1] == 1 else values
+
+
 def by_level(values: Floats) -> Floats:
     """Quantiles (H, C, levels) as (levels, H) for one channel, else as (levels, H, C)."""
     if values.shape[1] == 1:
         return np.ascontiguousarray(values[:, 0].T)
     return np.ascontiguousarray(np.moveaxis(values, 2, 0))
+
+
+def _of_each(arrays: list[Floats | None]) -> Any:
+    """A number of each (1, C), or C numbers."""
+    together = _together(arrays)
+    if isinstance(together, np.ndarray):
+        return Numbers(by_step(together[:, 0]))
+    return [None if array is None else _observation(array[0]) for array in arrays]
+
+
+def _observation(values: Floats) -> Any:
+    if len(values) > 1:
+        return Numbers(values)
+    return None if np.isnan(values[0]) else float(f"{values[0]:.{DIGITS}g}")
 
 
 def _rounded(values: Floats) -> Numbers:

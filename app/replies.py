@@ -76,11 +76,36 @@ class SessionReply(SessionFacts, kw_only=True):
     id: str
 
 
+class BucketCoverage(Reply, kw_only=True):
+    """Forecasts from `first` to `last` steps ahead."""
+
+    first: int
+    last: int
+    empirical: float | None
+    n: int
+
+
+class CalibrationReply(Reply, kw_only=True):
+    """The share of observations that should lie inside the band between `lower` and `upper`, and the share of `n` that did,
+    each time inside the band as it had been corrected by then.
+    """
+
+    lower: float
+    upper: float
+    target: float
+    empirical: float | None
+    n: int
+    buckets: list[BucketCoverage]
+
+
 class SessionDescription(SessionReply, kw_only=True):
-    """A session with its last activity, and whether it is in memory."""
+    """A session with its last activity, whether it is in memory, and how its bands did; null where they do not correct
+    themselves.
+    """
 
     active_at: Moment
     resident: bool
+    calibration: CalibrationReply | None
 
 
 class SessionsReply(Reply, kw_only=True):
@@ -99,6 +124,13 @@ class SteppedReply(Reply, kw_only=True):
     applied: int
     filled: int
     replayed: bool
+    surprise: Annotated[
+        Observations,
+        Meta(
+            description="of each observation, its two-sided tail probability in the forecast made before it; null where it "
+            "is missing, came first, or was repeated and is not the newest"
+        ),
+    ]
     forecast: ForecastReply | UnsetType = UNSET
 
 
@@ -111,6 +143,7 @@ class ColumnsReply(Reply, kw_only=True):
     step: list[int | None]
     time: list[Moment | None]
     replayed: list[bool | None]
+    surprise: Annotated[Observations, Meta(description="of each observation; null where there is none")]
     levels: tuple[float, ...] | UnsetType = UNSET
     quantiles: Any = UNSET
     errors: list[dict[str, Any]] | UnsetType = UNSET

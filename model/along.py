@@ -6,10 +6,14 @@ Both have the same methods, so `model.serving` is written once. Values of a step
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model import ops
+from model.calibration import track
 from model.ops import Array
 from model.recurrences import Recurrence, leaky_mean, leaky_step
+
+MADE = 3  # numbers that are kept of a forecast: the median and its distances to the band
 
 
 class OneStep:
@@ -21,6 +25,10 @@ class OneStep:
     def observations(self, values: Array) -> Array:
         """(B, 1, C) as (B, C, 1)."""
         return ops.transpose(values, 0, 2, 1)
+
+    def answers(self, x: Array) -> Array:
+        """(B, C, 1) as (B, 1, C)."""
+        return ops.transpose(x, 0, 2, 1)
 
     def shared(self, x: Array, width: int) -> Array:
         """What the channels of a session share, (B, 1, K) as (B, K)."""
@@ -59,6 +67,31 @@ class OneStep:
     def recur(self, layer: Recurrence, x: Array, state: Array) -> tuple[Array, Array]:
         return layer.step(x, state)
 
+    def from_rows(self, x: Array, like: Array, width: int) -> Array:  # noqa: ARG002 - see Sequence
+        """(R, width) as (B, C, width), like another array but for its last axis."""
+        return ops.reshape(x, (-1, self.channels, width))
+
+    def delay(self, made: Array, state: Array, offset: int, waits: tuple[int, ...]) -> tuple[Array, Array]:
+        """What is due of forecasts like those made (B, C, n·MADE), of which all but the first wait for so many steps, and what
+        waits after this step (B, ·): for each wait (wait, C, MADE), one after the other from an offset of the state on.
+        """
+        size, rest = self.channels * MADE, []
+        starts = offset + size * np.cumsum([0, *waits[:-1]])
+        first = np.arange(0, size, MADE)[:, None, None] + starts[:, None] + np.arange(MADE)  # (C, n, MADE)
+        due = ops.take(state, first.reshape(self.channels, -1), 1)
+        for i, (start, wait) in enumerate(zip(starts.tolist(), waits, strict=True), 1):
+            rest += [state[:, start + size : start + wait * size]] if wait > 1 else []
+            rest.append(ops.reshape(made[..., MADE * i : MADE * (i + 1)], (0, -1)))
+        return ops.concat([made[..., 0:MADE], due]), ops.concat(rest)
+
+    def track(self, score: Array, gain: Array, initial: Array, share: NDArray[np.float32]) -> Array:
+        """The quantile that is tracked, after each score (B, C, n)."""
+        return track(score, gain, initial, share)
+
+    def count(self, x: Array, initial: Array) -> Array:
+        """Totals up to each step."""
+        return initial + x
+
     def end(self, x: Array, width: int) -> Array:  # noqa: ARG002 - see Sequence
         """The last step's values."""
         return x
@@ -73,6 +106,10 @@ class Sequence:
     def observations(self, values: Array) -> Array:
         """(B, T, C) as (T, B, C, 1)."""
         return ops.expand(ops.transpose(values, 1, 0, 2), 3)
+
+    def answers(self, x: Array) -> Array:
+        """(T, B, C, 1) as (B, T, C)."""
+        return ops.transpose(ops.reshape(x, (0, -1, self.channels)), 1, 0, 2)
 
     def shared(self, x: Array, width: int) -> Array:
         """(B, T) or (B, T, K) as (T, B, K)."""
@@ -112,8 +149,7 @@ class Sequence:
     def lags(self, values: Array, state: Array, offset: int, steps: int, lags: tuple[int, ...]) -> Array:
         """Values `lag` steps back, (T, B, C, lags), where `recent` (steps, C) begins at an offset of the state."""
         window = self._window(values, state, offset, steps)
-        shifted = [ops.expand(window[:, steps - lag : -lag], 3) for lag in lags]
-        return ops.transpose(ops.concat(shifted), 1, 0, 2, 3)
+        return ops.transpose(ops.sliding(window, values, steps - np.array(lags)), 1, 0, 3, 2)
 
     def remember(self, values: Array, state: Array, offset: int, steps: int) -> Array:
         """`recent` after these values, (B, steps·C)."""
@@ -126,6 +162,30 @@ class Sequence:
             ops.reshape(outputs, (0, -1, self.channels, layer.units)),
             ops.reshape(last, (-1, self.channels, vector)),
         )
+
+    def from_rows(self, x: Array, like: Array, width: int) -> Array:
+        """(R, width) as (T, B, C, width), like another array but for its last axis."""
+        return ops.reshape_like(x, like, width)
+
+    def delay(self, made: Array, state: Array, offset: int, waits: tuple[int, ...]) -> tuple[Array, Array]:
+        """What is due at each step of forecasts like those made (T, B, C, n·MADE), and what waits after the last."""
+        size, due, rest = self.channels * MADE, [made[..., 0:MADE]], []
+        for i, wait in enumerate(waits, 1):
+            waiting = ops.reshape(state[:, offset : offset + wait * size], (0, wait, size))
+            new = ops.reshape(made[..., MADE * i : MADE * (i + 1)], (0, -1, size))
+            line = ops.concat([ops.transpose(waiting, 1, 0, 2), new], 0)
+            due.append(ops.reshape(line[:-wait], (0, -1, self.channels, MADE)))
+            rest.append(ops.reshape(ops.transpose(line[-wait:], 1, 0, 2), (0, -1)))
+            offset += wait * size
+        return ops.concat(due), ops.concat(rest)
+
+    def track(self, score: Array, gain: Array, initial: Array, share: NDArray[np.float32]) -> Array:
+        """The quantile that is tracked, after each score (T, B, C, n)."""
+        return ops.scan(lambda k, score, gain: track(score, gain, k, share), initial, score, gain)
+
+    def count(self, x: Array, initial: Array) -> Array:
+        """Totals up to each step."""
+        return ops.running_total(x, 0) + ops.expand(initial, 0)
 
     def end(self, x: Array, width: int) -> Array:
         """The last step's values, (B, C, width)."""

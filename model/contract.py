@@ -67,11 +67,30 @@ class Covariate:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """How bands correct themselves: the one between the levels `lower` and `upper` is followed, in buckets of horizons.
+
+    A bucket holds the horizons after the bucket before it, up to the one of `ends` that is its own.
+    """
+
+    lower: float
+    upper: float
+    ends: tuple[int, ...]
+
+    @property
+    def target(self) -> float:
+        """The share of observations that should lie inside the band."""
+        return self.upper - self.lower
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """What `bundle.json` says.
 
-    `state` names the slices of the state vector. Every bundle has `count` (1,), the steps seen so far, and `recent`
-    (R, C), the last R raw observations, newest last, NaN where missing and meaningless where older than `count`.
+    `state` names the slices of the state vector. Every bundle has `count` (1,), the steps seen so far, `recent` (R, C), the
+    last R raw observations, newest last, NaN where missing and meaningless where older than `count`, and `surprise` (C,),
+    what the encoder said of the last one. One with a `calibration` has `coverage` (C, 2, buckets): for how many forecasts
+    of each bucket the observation has come, and how many of these lay inside the band.
     `seasons` are the seasonal periods in steps. `training` records how the bundle was made (command, data, seed, …).
     """
 
@@ -91,6 +110,7 @@ class Bundle:
     state_size: int
     state: Mapping[str, StateSlice]
     checksums: Mapping[str, str]
+    calibration: Calibration | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
@@ -123,7 +143,9 @@ class Bundle:
         if graph == "explain":
             axes = ("B", "T", len(self.channels) * self.layers, self.units)
             return tuple(Tensor(name, "float32", axes) for name in ("update_gate", "reset_gate", "hidden"))
-        return (Tensor("next_state", "float32", ("B", self.state_size)),)
+        steps: str | int = 1 if graph == "step" else "T"
+        surprise = Tensor("surprise", "float32", ("B", steps, len(self.channels)))
+        return (Tensor("next_state", "float32", ("B", self.state_size)), surprise)
 
     def to_json(self) -> str:
         document = {"format": self.format} | {k: v for k, v in asdict(self).items() if k != "format"}
@@ -163,6 +185,7 @@ class Bundle:
                     for name, item in document["state"].items()
                 },
                 checksums={str(name): str(digest) for name, digest in document["checksums"].items()},
+                calibration=_calibration(document["calibration"]),
                 training=dict(document["training"]),
             )
         except KeyError as error:
@@ -184,6 +207,11 @@ class Bundle:
             (self.cell in CELLS, f"cell {self.cell!r} is none of {', '.join(CELLS)}"),
             (self.state.get("count", StateSlice(0, ())).shape == (1,), "state lacks the slice count of shape [1]"),
             (self._remembers(), f"state lacks the slice recent of shape [R, {len(self.channels)}]"),
+            (self._has("surprise"), f"state lacks the slice surprise of shape [{len(self.channels)}]"),
+            (
+                self._counts_coverage(),
+                "calibration does not fit the quantiles, the horizon and the state slice coverage",
+            ),
             *(
                 (part.span.stop <= self.state_size and part.offset >= 0, f"state slice {name} lies outside the state")
                 for name, part in self.state.items()
@@ -194,9 +222,28 @@ class Bundle:
             if not holds:
                 raise ContractError(f"{METADATA_FILE}: {complaint}")
 
+    def _has(self, name: str, *shape: int) -> bool:
+        part = self.state.get(name)
+        return part is not None and part.shape == (len(self.channels), *shape)
+
+    def _counts_coverage(self) -> bool:
+        if self.calibration is None:
+            return True
+        ends, levels = self.calibration.ends, (self.calibration.lower, self.calibration.upper)
+        ascending = all(low < high for low, high in itertools.pairwise((0, *ends)))
+        fits = bool(ends) and ends[-1] == self.horizon and levels[0] < levels[1] and set(levels) <= set(self.quantiles)
+        return ascending and fits and self._has("coverage", 2, len(ends))
+
     def _remembers(self) -> bool:
         recent = self.state.get("recent")
         return recent is not None and len(recent.shape) == 2 and recent.shape[1] == len(self.channels)
+
+
+def _calibration(document: Mapping[str, Any] | None) -> Calibration | None:
+    if document is None:
+        return None
+    ends = tuple(int(end) for end in document["ends"])
+    return Calibration(float(document["lower"]), float(document["upper"]), ends)
 
 
 def _increasing_levels(levels: Sequence[float]) -> bool:

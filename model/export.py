@@ -10,14 +10,14 @@ import onnx
 
 from model import contract
 from model.contract import Bundle
-from model.forecaster import Forecaster
+from model.ensemble import AnyForecaster
 from model.ops import Graph, Node
 from model.parity import check_parity
 from model.serving import Serving
 
 
 def export(
-    forecaster: Forecaster, directory: Path, *, name: str, version: str, created_at: str, training: Mapping[str, Any]
+    forecaster: AnyForecaster, directory: Path, *, name: str, version: str, created_at: str, training: Mapping[str, Any]
 ) -> Bundle:
     """Write the graphs and `bundle.json` of a forecaster into an existing directory and return what the latter says.
 
@@ -36,12 +36,13 @@ def export(
         "channels": a.channels,
         "covariates": a.covariates,
         "cell": a.cell,
-        "layers": a.layers,
+        "layers": a.layers * len(serving.weights),
         "units": a.units,
         "parameters": sum(parameter.numel() for parameter in forecaster.parameters()),
         "seasons": a.seasons,
         "state_size": serving.size,
         "state": serving.layout,
+        "calibration": serving.bands.described if serving.bands else None,
         "training": training,
     }
     draft = Bundle(**fields, checksums={})

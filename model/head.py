@@ -1,115 +1,138 @@
-"""The forecaster's head as it is served: from a state to quantiles, everything that is fixed folded into constants."""
+"""The forecaster's head as it is served: from a forecast's origin to quantiles, everything that is fixed folded into constants.
+
+Inside, everything is a matrix whose rows are origins, R = (steps ·) sessions · channels, or their horizons, R · h.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from model import ops
+from model import ops, scaling
+from model.architecture import Architecture
 from model.features import BOUND, same_phase
-from model.forecaster import IMPOSSIBLE, STEP_CURVATURE
-from model.ops import Array, masked
+from model.member import Member
+from model.ops import Array
 
 if TYPE_CHECKING:
-    from model.serving import Serving, Summary
+    from model.serving import Serving
 
 NEARLY_ONE = 1 - 1e-6
+LEVEL, PLAIN = 1, 2  # which anchor the level is, and how many are always known: it and the last value
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where forecasts start and what is known there: every field (…, C, ·).
+
+    `seen` is `Forecaster.see` of it, `recalled` are the observations at a head's places of `recent`, if it has any, and
+    `present` says which of them are known. Forecasts do not go below `floor`, if there is one.
+    """
+
+    last: Array
+    level: Array
+    spread: Array
+    floor: Array | None
+    seen: Array
+    outputs: Array
+    recalled: Array | None
+    present: Array | None
+
+
+def floor(level: Array, spread: Array) -> Array:
+    """Zero for channels that were never negative, which an uncentred spread shows: it equals the level."""
+    return ops.where(level >= spread * NEARLY_ONE, 0.0, np.float32(-np.inf))
+
+
+def unit_of(a: Architecture, roughness: Array, spread: Array) -> Array:
+    """`scaling.unit` from roughness (…, differences) and spread (…, 1)."""
+    smallest = ops.smallest(roughness[..., 1:]) if len(a.seasons) > 1 else roughness[..., len(a.seasons) :]
+    return ops.exp(smallest * scaling.ROUGHNESS_UNIT) * spread
 
 
 class Head:
-    """`Forecaster.forecast` for a state vector."""
+    """`Forecaster.forecast` for some of its horizons."""
 
-    def __init__(self, serving: Serving) -> None:
-        self.serving, a, w = serving, serving.architecture, serving.weights
-        self.places = [np.array(same_phase(season, a.horizon, a.recent_steps)) for season in a.seasons]
-        ahead = w["ahead.weight"].T
-        self.anchor_weights = ahead[: 2 * a.anchors]
-        waves = len(serving.waves.periods)
-        calendar = ahead[2 * a.anchors : 2 * a.anchors + waves]
-        self.covariate_weights = ahead[2 * a.anchors + waves :]
-        turned = [serving.waves.ahead(calendar, steps) for steps in range(1, a.horizon + 1)]
-        self.calendar_weights = np.concatenate(turned, axis=1)  # (waves, H·head)
-        bias = w["amounts.bias"].reshape(a.shapes, a.head)
-        self.by_horizon = w["shapes"] @ bias + w["by_horizon"]  # (H, head)
+    def __init__(self, serving: Serving, horizons: Sequence[int]) -> None:
+        a = serving.architecture
+        self.architecture, self.horizons = a, horizons
+        self.members = [Member(a, w, horizons) for w in serving.weights]
+        chosen = np.array(horizons) - 1
+        phases = [np.array(same_phase(season, a.horizon, a.recent_steps))[:, chosen] for season in a.seasons]
+        self.places = np.unique(np.concatenate([p.flatten() for p in phases])) if phases else np.zeros(0, np.int64)
+        self.shares = self._shares(phases)
 
-    def quantiles(self, state: Array, time: Array, future_covariates: Array | None) -> Array:
-        """Quantiles (B, H, C, Q) from states (B, S), times of the last observation (B,) and covariates (B, H, K')."""
-        serving, a = self.serving, self.serving.architecture
-        summary = serving.origin(state)
-        unit, plain = ops.expand(summary.unit, 3), self._anchors(state, summary)
-        reference = plain[a.reference]
-        if a.seasons:  # the last value is always there, that of the same phase need not be
-            reference = ops.where(ops.isnan(reference), summary.level, reference)
-        reference = ops.expand(reference, 3)
-        anchors = (ops.concat([ops.expand(forecast, 3) for forecast in plain]) - reference) / unit
-        known = ~ops.isnan(anchors)
-        anchors = ops.where(known, anchors, 0.0)
+    def _shares(self, phases: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+        """Which places are summed up in the seasonal anchors, mean and newest of each season: (places, h·2·seasons)."""
+        shares = np.zeros((len(self.places), len(self.horizons), 2 * len(phases)), np.float32)
+        for season, table in enumerate(phases):
+            for k, i in np.ndindex(*table.shape):
+                place = np.searchsorted(self.places, table[k, i])
+                shares[place, i, 2 * season] = 1
+                shares[place, i, 2 * season + 1] = k == 0
+        return shares.reshape(len(self.places), len(self.horizons) * 2 * len(phases))
 
-        z = self._by_horizon(state, time, summary)
-        z = z + ops.concat([ops.clip(anchors, -BOUND, BOUND), ops.to_float(known)]) @ self.anchor_weights
-        if future_covariates is not None:
-            z = z + ops.expand(self._future(future_covariates), 1)
-        z = ops.tanh(z)
+    def quantiles(self, origin: Origin, ahead: Sequence[Array] = (), future: Sequence[Array] = ()) -> Array:
+        """Quantiles (R, h·Q) from what is known at the origin, and what the calendar and the covariates say of the time ahead,
+        if anything: `ahead` (R, h·head) and `future` (R·h, head) for each member.
+        """
+        a, Q = self.architecture, len(self.architecture.quantiles)
+        roughness = origin.seen[..., -len(a.differences) :]
+        unit = unit_of(a, roughness, origin.spread)
+        anchors, known = self._anchors(origin, unit)
+        reference = anchors[..., a.reference : a.reference + 1]
+        if a.seasons:  # the last value is always known, that of the same phase need not be
+            reference = ops.where(known[..., a.reference : a.reference + 1] > 0.0, reference, anchors[..., LEVEL:PLAIN])
+        anchors = ops.where(known > 0.0, anchors - reference, 0.0)
+        seen = ops.concat([ops.clip(anchors, -BOUND, BOUND), known])
+        found = [
+            member.quantiles(self._inputs(origin, i), anchors, known, seen, *_of_member(i, ahead, future))
+            for i, member in enumerate(self.members)
+        ]
+        quantiles = ops.reshape(_mean(found) + reference, (-1, len(self.horizons) * Q)) * _rows(unit) + _rows(
+            origin.last
+        )
+        return quantiles if origin.floor is None else ops.maximum(quantiles, _rows(origin.floor))
 
-        quantiles = (self._mix(z, anchors, known) + self._residuals(z)) * unit + reference
-        quantiles = quantiles if a.signed else ops.maximum(quantiles, _floor(summary))
-        return ops.transpose(quantiles, 0, 2, 1, 3)
+    def _inputs(self, origin: Origin, i: int) -> Array:
+        """What a member's recurrence put out, and what is seen of the channel, (…, C, ·)."""
+        N = self.architecture.units
+        outputs = origin.outputs[..., i * N : (i + 1) * N] if len(self.members) > 1 else origin.outputs
+        return ops.concat([outputs, origin.seen])
 
-    def _anchors(self, state: Array, summary: Summary) -> list[Array]:
-        """The plain forecasts of `features.anchors`, each (B, C, H), NaN where unknown."""
-        H = self.serving.architecture.horizon
-        plain = [summary.last + np.zeros(H, np.float32), summary.level + np.zeros(H, np.float32)]
-        for phases in self.places:
-            places = phases.flatten()
-            values, present = self.serving.remembered(state, summary.age, places)
-            every = np.tile(np.eye(H, dtype=np.float32), (len(phases), 1))  # sums over the seasons of one phase
-            count = ops.to_float(present) @ every
-            mean = ops.where(present, values, 0.0) @ every / ops.clip(count, 1.0)
-            mean = ops.where(count > 0.0, mean, np.float32(np.nan))
-            plain += [mean, ops.where(present[..., 0:H], values[..., 0:H], mean)]
-        return plain
-
-    def _by_horizon(self, state: Array, time: Array, summary: Summary) -> Array:
-        """What the past and the calendar say of each horizon, (B, C, H, head)."""
-        serving, a, w = self.serving, self.serving.architecture, self.serving.weights
-        lags, present = serving.remembered(state, summary.age, a.recent_steps - 1 - np.array(a.lags))
-        own = ops.concat([serving.outputs(state), serving.see(summary, lags, present)])
-        context = own @ w["context.weight"].T + (w["context.bias"] + w["channel_context"])
-        amounts = (context * ops.sigmoid(context)) @ w["amounts.weight"].T
-        z = w["shapes"] @ ops.reshape(amounts, (0, 0, a.shapes, a.head))
-        if not a.cycles:
-            return z + self.by_horizon
-        calendar = serving.waves.at(ops.expand(time, 1)) @ self.calendar_weights + self.by_horizon.flatten()
-        return z + ops.reshape(calendar, (0, 1, a.horizon, a.head))
-
-    def _future(self, future_covariates: Array) -> Array:
-        """What the covariates known ahead say of each horizon, (B, H, head)."""
-        a, w = self.serving.architecture, self.serving.weights
-        scale = 1 / w["covariate_spread"][a.known_ahead]
-        return masked((future_covariates - w["covariate_mean"][a.known_ahead]) * scale) @ self.covariate_weights
-
-    def _mix(self, z: Array, anchors: Array, known: Array) -> Array:
-        """The weighted mean of the anchors that are known, (B, C, H, 1)."""
-        w = self.serving.weights
-        logits = ops.where(known, z @ w["mixture.weight"].T + w["mixture.bias"], IMPOSSIBLE)
-        return ops.total(ops.softmax(logits) * anchors)
-
-    def _residuals(self, z: Array) -> Array:
-        """Non-decreasing residual quantiles, (B, C, H, Q), as `Forecaster` makes them."""
-        w, middle = self.serving.weights, self.serving.architecture.middle
-        raw = z @ w["residual.weight"].T + w["residual.bias"]
-        size = (raw + ops.sqrt(raw * raw + STEP_CURVATURE)) * 0.5
-        centre, parts = raw[..., middle : middle + 1], []
-        if middle > 0:
-            parts.append(centre - ops.running_total(size[..., 0:middle], -1, reverse=True))
-        parts.append(centre)
-        if middle + 1 < w["residual.bias"].size:
-            parts.append(centre + ops.running_total(size[..., middle + 1 :], -1))
-        return ops.concat(parts)
+    def _anchors(self, origin: Origin, unit: Array) -> tuple[Array, Array]:
+        """The plain forecasts of `features.anchors` less the last value, in units of the seasonal change, zero where unknown,
+        and one where known: (R·h, A).
+        """
+        A, n = self.architecture.anchors, self.architecture.anchors - PLAIN
+        every, plain = np.eye(A, dtype=np.float32), np.arange(A) < PLAIN
+        level = _rows((origin.level - origin.last) / unit) + np.zeros(len(self.horizons), np.float32)
+        anchors = _rows(level) @ every[LEVEL:PLAIN]
+        if origin.recalled is None:
+            return anchors, anchors * 0.0 + 1.0
+        values = ops.where(origin.present, (origin.recalled - origin.last) / unit, 0.0)
+        sums = _rows(_rows(values, len(self.places)) @ self.shares, n)
+        counts = _rows(_rows(ops.to_float(origin.present), len(self.places)) @ self.shares, n)
+        means, is_mean = sums / ops.clip(counts, 1.0), np.arange(n) % 2 == 0
+        instead = np.eye(n, k=1, dtype=np.float32) * ~is_mean  # the mean where the newest is missing
+        seasonal = ops.where(counts > 0.0, means, means @ instead)
+        shown = ops.clip(counts @ np.repeat(np.eye(n, dtype=np.float32)[:, is_mean], 2, axis=1), None, 1.0)
+        return anchors + seasonal @ every[PLAIN:], shown @ every[PLAIN:] + plain.astype(np.float32)
 
 
-def _floor(summary: Summary) -> Array:
-    """Zero for channels that were never negative, which an uncentred spread shows: it equals the level."""
-    never = ops.expand(summary.level >= summary.spread * NEARLY_ONE, 3)
-    return ops.where(never, 0.0, np.float32(-np.inf))
+def _of_member(i: int, *parts: Sequence[Array]) -> list[Array | None]:
+    """A member's part of each, none where there is nothing."""
+    return [part[i] if part else None for part in parts]
+
+
+def _mean(found: Sequence[Array]) -> Array:
+    return found[0] if len(found) == 1 else sum(found[1:], found[0]) * (1 / len(found))
+
+
+def _rows(x: Array, width: int = 1) -> Array:
+    """(…, width) as (R, width)."""
+    return ops.reshape(x, (-1, width))

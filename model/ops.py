@@ -1,7 +1,7 @@
 """Array operations that either compute with numpy or write an ONNX graph, so that what is served is written down once.
 
 A function below given numpy arrays returns a numpy array; given a `Node` it adds an operator to that node's graph. Only what
-the forecaster needs is here. Reductions, softmax and concatenation are over the last axis unless an axis is named.
+the forecaster needs is here. Softmax and concatenation are over the last axis unless an axis is named.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ DTYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
 class Graph:
     """An ONNX graph being written. Equal constants are stored once."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, prefix: str = "") -> None:
+        self.name, self.prefix = name, prefix
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[tuple[str, tuple[int, ...], bytes], onnx.TensorProto] = {}
         self.inputs: list[onnx.ValueInfoProto] = []
 
-    def input(self, name: str, dtype: str, axes: Sequence[str | int]) -> Node:
+    def input(self, name: str, dtype: str, axes: Sequence[str | int] | None) -> Node:
         self.inputs.append(helper.make_tensor_value_info(name, DTYPES[dtype], axes))
         return Node(self, name)
 
@@ -39,7 +39,9 @@ class Graph:
             array = array.astype(np.float32)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self.constants:
-            self.constants[key] = numpy_helper.from_array(np.ascontiguousarray(array), f"c{len(self.constants)}")
+            self.constants[key] = numpy_helper.from_array(
+                np.ascontiguousarray(array), f"{self.prefix}c{len(self.constants)}"
+            )
         return self.constants[key].name
 
     def emit(self, operator: str, *operands: Any, outputs: int = 1, **attributes: Any) -> Any:
@@ -48,7 +50,7 @@ class Graph:
             "" if operand is None else operand.name if isinstance(operand, Node) else self.constant(operand)
             for operand in operands
         ]
-        made = [f"v{len(self.nodes)}" + (f"_{i}" if outputs > 1 else "") for i in range(outputs)]
+        made = [f"{self.prefix}v{len(self.nodes)}" + (f"_{i}" if outputs > 1 else "") for i in range(outputs)]
         self.nodes.append(helper.make_node(operator, names, made, **attributes))
         nodes = [Node(self, name) for name in made]
         return nodes[0] if outputs == 1 else nodes
@@ -96,9 +98,6 @@ class Node:
     def __matmul__(self, other: Any) -> Node:
         return self._emit("MatMul", self, other)
 
-    def __rmatmul__(self, other: Any) -> Node:
-        return self._emit("MatMul", other, self)
-
     def __gt__(self, other: Any) -> Node:
         return self._emit("Greater", self, other)
 
@@ -137,6 +136,7 @@ def _function(operator: str, compute: Callable[[Any], Any]) -> Callable[[Array],
 
 tanh = _function("Tanh", np.tanh)
 log = _function("Log", np.log)
+exp = _function("Exp", np.exp)
 sin = _function("Sin", np.sin)
 sqrt = _function("Sqrt", np.sqrt)
 absolute = _function("Abs", np.abs)
@@ -153,6 +153,10 @@ def clip(x: Array, low: float | None = None, high: float | None = None) -> Array
 
 def maximum(x: Array, y: Array) -> Array:
     return x.graph.emit("Max", x, y) if isinstance(x, Node) else np.maximum(x, y)
+
+
+def minimum(x: Array, y: Array) -> Array:
+    return x.graph.emit("Min", x, y) if isinstance(x, Node) else np.minimum(x, y)
 
 
 def where(condition: Array, x: Array, y: Array) -> Array:
@@ -188,6 +192,14 @@ def reshape(x: Array, shape: Sequence[int]) -> Array:
     return x.reshape([x.shape[i] if size == 0 else size for i, size in enumerate(shape)])
 
 
+def reshape_like(x: Array, like: Array, width: int) -> Array:
+    """With the axes of another array, but for its last one, which is as wide as said."""
+    if not isinstance(x, Node):
+        return x.reshape(*like.shape[:-1], width)
+    leading = x.graph.emit("Shape", like, end=-1)
+    return x.graph.emit("Reshape", x, x.graph.emit("Concat", leading, np.array([width]), axis=0))
+
+
 def expand(x: Array, *axes: int) -> Array:
     """With new axes of size one."""
     return x.graph.emit("Unsqueeze", x, np.array(axes)) if isinstance(x, Node) else np.expand_dims(x, axes)
@@ -201,11 +213,22 @@ def take(x: Array, index: NDArray[np.int64], axis: int) -> Array:
     return x.graph.emit("Gather", x, index, axis=axis) if isinstance(x, Node) else np.take(x, index, axis)
 
 
-def total(x: Array, axis: int = -1) -> Array:
-    """The sum over one axis, which stays with size one."""
-    if isinstance(x, Node):
-        return x.graph.emit("ReduceSum", x, np.array([axis]), keepdims=1)
-    return x.sum(axis, keepdims=True)
+def scan(step: Callable[..., Array], initial: Array, *sequences: Array) -> Array:
+    """States after each step along the leading axis: `step` maps the state before and what the sequences hold to the next."""
+    if not isinstance(initial, Node):
+        states: list[Array] = []
+        for now in zip(*sequences, strict=True):
+            states.append(step(states[-1] if states else initial, *now))
+        return np.stack(states)
+    body = Graph("step", prefix="step_")
+    after = step(*(body.input(f"step_in{i}", "float32", None) for i in range(1 + len(sequences))))
+    seen = body.emit("Identity", after)
+    infos = [helper.make_tensor_value_info(node.name, TensorProto.FLOAT, None) for node in (after, seen)]
+    graph = helper.make_graph(body.nodes, body.name, body.inputs, infos, list(body.constants.values()))
+    _, all_states = initial.graph.emit(
+        "Scan", initial, *sequences, outputs=2, body=graph, num_scan_inputs=len(sequences)
+    )
+    return all_states
 
 
 def smallest(x: Array) -> Array:
@@ -213,11 +236,9 @@ def smallest(x: Array) -> Array:
     return x.graph.emit("ReduceMin", x, np.array([-1]), keepdims=1) if isinstance(x, Node) else x.min(-1, keepdims=True)
 
 
-def running_total(x: Array, axis: int, *, reverse: bool = False) -> Array:
-    """Sums up to each place along an axis, or from each place on."""
-    if isinstance(x, Node):
-        return x.graph.emit("CumSum", x, np.array(axis), reverse=int(reverse))
-    return np.flip(np.cumsum(np.flip(x, axis), axis), axis) if reverse else np.cumsum(x, axis, dtype=x.dtype)
+def running_total(x: Array, axis: int) -> Array:
+    """Sums up to each place along an axis."""
+    return x.graph.emit("CumSum", x, np.array(axis)) if isinstance(x, Node) else np.cumsum(x, axis, dtype=x.dtype)
 
 
 def softmax(x: Array) -> Array:
@@ -225,6 +246,16 @@ def softmax(x: Array) -> Array:
         return x.graph.emit("Softmax", x, axis=-1)
     powers = np.exp(x - x.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)
+
+
+def sliding(x: Array, like: Array, starts: NDArray[np.int64]) -> Array:
+    """`x[:, start + t]` for every t along axis 1 of another array and every start: (B, ·, n) to (B, T, starts, n)."""
+    if not isinstance(x, Node):
+        return np.take(x, np.arange(like.shape[1])[:, None] + starts, 1)
+    emit, first, one = x.graph.emit, np.array([0]), np.array(1)
+    steps = emit("Squeeze", emit("Shape", like, start=1, end=2), first)
+    t = emit("Unsqueeze", emit("Range", np.array(0), steps, one), np.array([1]))
+    return emit("Gather", x, emit("Add", t, starts), axis=1)
 
 
 def scatter_add(x: Array, index: Array, source: Array) -> Array:

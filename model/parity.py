@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,20 @@ import torch
 from numpy.typing import NDArray
 
 from model.contract import GRAPHS, Bundle
-from model.forecaster import Forecaster
+from model.ensemble import AnyForecaster
 from model.serving import Serving
 
 TOLERANCE = 1e-4  # relative to the largest value compared
 SERIES = 3
 Feed = dict[str, NDArray[Any]]
+Floats = NDArray[np.float32]
 
 
 class ParityError(RuntimeError):
     """Two computations of the same forecaster differ; nothing was exported."""
 
 
-def check_parity(forecaster: Forecaster, serving: Serving, bundle: Bundle, directory: Path) -> None:
+def check_parity(forecaster: AnyForecaster, serving: Serving, bundle: Bundle, directory: Path) -> None:
     """Compare the computations on random series with missing values: at once, step by step and row by row.
 
     Raises ParityError naming the computations that differ and by how much.
@@ -31,19 +33,23 @@ def check_parity(forecaster: Forecaster, serving: Serving, bundle: Bundle, direc
     history, ahead = example(bundle)
     encoder, decoder, step, explain = (Session(directory / f"{name}.onnx") for name in GRAPHS)
     empty = np.zeros((SERIES, bundle.state_size), np.float32)
-    state = encoder(history | {"state": empty})[0]
-    alone = [encoder(_row(history, i) | {"state": empty[:1]})[0] for i in range(SERIES)]
-    agree("a batch and its rows alone", np.concatenate(alone), state)
-    agree("single steps and all steps at once", one_by_one(encoder, history, empty), state)
-    agree("the step graph and the encoder", one_by_one(step, history, empty), state)
+    encoded = encoder(history | {"state": empty})
+    alone = [encoder(_row(history, i) | {"state": empty[:1]}) for i in range(SERIES)]
+    agree_encoded(
+        "a batch and its rows alone", [np.concatenate(parts) for parts in zip(*alone, strict=True)], encoded, bundle
+    )
+    agree_encoded("single steps and all steps at once", one_by_one(encoder, history, empty), encoded, bundle)
+    agree_encoded("the step graph and the encoder", one_by_one(step, history, empty), encoded, bundle)
+    state = encoded[0]
+    raw = decoder(ahead | {"state": uncorrected(state, bundle)})[0]
+    agree("torch and onnxruntime", torch_forecast(forecaster, history, ahead), raw)
     quantiles = decoder(ahead | {"state": state})[0]
-    agree("torch and onnxruntime", torch_forecast(forecaster, history, ahead), quantiles)
     if (np.diff(quantiles, axis=-1) < 0).any():
         raise ParityError("the decoder's quantiles cross; the forecaster must not be served")
 
     past = history["values"], history["time"], history.get("covariates"), empty
-    with np.errstate(invalid="ignore", divide="ignore"):  # numpy warns where NaN means missing
-        agree("numpy and onnxruntime in encoding", serving.encode(*past), state)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):  # numpy warns where NaN means missing
+        agree_encoded("numpy and onnxruntime in encoding", serving.encode(*past), encoded, bundle)
         agree(
             "numpy and onnxruntime in decoding",
             serving.decode(state, ahead["time"], ahead.get("future_covariates")),
@@ -82,15 +88,26 @@ def example(bundle: Bundle) -> tuple[Feed, Feed]:
     return history, ahead
 
 
-def one_by_one(graph: Session, history: Feed, state: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The state after feeding every step alone."""
+def one_by_one(graph: Session, history: Feed, state: Floats) -> tuple[Floats, Floats]:
+    """The state after feeding every step alone, and the surprise of each."""
+    surprises = []
     for t in range(history["time"].shape[1]):
-        state = graph({name: value[:, t : t + 1] for name, value in history.items()} | {"state": state})[0]
-    return state
+        now = {name: value[:, t : t + 1] for name, value in history.items()}
+        state, surprise = graph(now | {"state": state})
+        surprises.append(surprise)
+    return state, np.concatenate(surprises, 1)
+
+
+def uncorrected(state: Floats, bundle: Bundle) -> Floats:
+    """States (B, S) whose bands were never corrected."""
+    raw = state.copy()
+    if bundle.calibration:
+        raw[:, bundle.state["correction"].span] = 0
+    return raw
 
 
 @torch.no_grad()
-def torch_forecast(forecaster: Forecaster, history: Feed, ahead: Feed) -> NDArray[np.float32]:
+def torch_forecast(forecaster: AnyForecaster, history: Feed, ahead: Feed) -> NDArray[np.float32]:
     """Forecasts from the end of series, by the model that was trained."""
     a, batch, steps = forecaster.architecture, *history["time"].shape
     tracked = forecaster.track(torch.from_numpy(history["values"]))
@@ -103,10 +120,19 @@ def torch_forecast(forecaster: Forecaster, history: Feed, ahead: Feed) -> NDArra
     return np.asarray(by_channel.numpy(), np.float32)
 
 
+def agree_encoded(what: str, ours: Sequence[Floats], theirs: Sequence[Floats], bundle: Bundle) -> None:
+    """`agree` for every slice of states, each by its own size, and for surprises."""
+    for name, part in bundle.state.items():
+        agree(f"{what} ({name})", ours[0][:, part.span], theirs[0][:, part.span])
+    agree(f"{what} (surprise)", ours[1], theirs[1])
+
+
 def agree(what: str, ours: NDArray[Any], theirs: NDArray[Any]) -> None:
     """Raise ParityError where two results differ, or are missing in different places."""
     if not np.array_equal(np.isnan(ours), np.isnan(theirs)):
         raise ParityError(f"{what} differ in what is missing; nothing was exported")
+    if np.isnan(theirs).all():
+        return
     difference = np.nanmax(np.abs(ours - theirs)) / max(np.nanmax(np.abs(theirs)), 1.0)
     if not difference <= TOLERANCE:
         raise ParityError(f"{what} differ by {difference:.2g} relative, more than {TOLERANCE:g}; nothing was exported")

@@ -1,45 +1,47 @@
 """The forecaster as it is served: its whole past in one state vector, computed by numpy or written as ONNX graphs.
 
 The same forecaster as `model.forecaster`, seen from the other side: observations move a state (`encode`), a state and a time
-give quantiles (`decode`). What training computes from the calendar by the step is folded into constants here, because every
-operator costs a single step about a microsecond. Shapes end in session, channel and feature: (…, B, C, n).
+give quantiles (`decode`). Shapes end in session, channel and feature: (…, B, C, n).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import NDArray
 
-from model import ops, scaling
-from model.along import OneStep, Sequence
+from model import ops
+from model.along import MADE, OneStep, Sequence
 from model.architecture import Architecture
+from model.calibration import Bands
 from model.cells import CELLS
 from model.contract import StateSlice
-from model.features import BOUND, GAP_SCALE
-from model.forecaster import Forecaster
-from model.head import Head
+from model.ensemble import AnyForecaster, weights_of
+from model.head import Head, Origin, floor
+from model.hindsight import Hindsight
 from model.ops import Array, masked
+from model.reading import LEVEL, SPREAD, Reader, Reading, mean, spread_of, summary
 from model.recurrences import Recurrence
 from model.waves import Waves
 
-NEWEST, LEVEL, SPREAD = slice(0, 2), slice(2, 4), slice(4, 6)  # columns of the summary, before those of roughness
 
-
-def state_layout(a: Architecture) -> dict[str, StateSlice]:
+def state_layout(a: Architecture, members: int = 1) -> dict[str, StateSlice]:
     """The named slices of the state vector, in order; `recent` comes last, so that a step only shifts the vector's end.
 
     `summary` holds for each channel the newest value, the steps since it, weight and weighted sum of level and of spread, and
-    the weights and weighted sums of the sizes of change.
+    the weights and weighted sums of the sizes of change; `seen` is what the network sees of these and of the lags. `waiting`
+    are the forecasts of each bucket of horizons whose observations are still to come: median and distances to the band.
     """
-    C = len(a.channels)
-    shapes = {
+    C, bands = len(a.channels), Bands.of(a)
+    shapes: dict[str, tuple[int, ...]] = {
         "count": (1,),
         "summary": (C, SPREAD.stop + 2 * len(a.differences)),
-        "hidden": (C, a.layers, CELLS[a.cell].vectors * a.units),
-        "recent": (a.recent_steps, C),
+        "seen": (C, 3 + 2 * len(a.lags) + len(a.differences)),
+        "hidden": (C, members * a.layers, CELLS[a.cell].vectors * a.units),
+        "surprise": (C,),
     }
+    if bands:
+        n = len(bands.ends)
+        shapes |= {"correction": (C, 2, n), "coverage": (C, 2, n), "waiting": (sum(bands.waits), C, MADE)}
+    shapes["recent"] = (a.recent_steps, C)
     layout, offset = {}, 0
     for name, shape in shapes.items():
         layout[name] = StateSlice(offset, shape)
@@ -47,189 +49,159 @@ def state_layout(a: Architecture) -> dict[str, StateSlice]:
     return layout
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What is known of each channel without learning: every field (…, B, C, 1), the sizes of change in units of the spread, one
-    where none was seen, (…, B, C, differences).
+class Serving:
+    """The functions of the contract, for the weights of a forecaster or of an ensemble's members.
+
+    The layers of all members lie one after the other in the state's slice `hidden`.
     """
 
-    last: Array
-    gap: Array
-    age: Array
-    level: Array
-    spread: Array
-    sizes: Array
-    unit: Array
-
-
-class Serving:
-    """The functions of the contract, for a forecaster's weights."""
-
-    def __init__(self, forecaster: Forecaster) -> None:
+    def __init__(self, forecaster: AnyForecaster) -> None:
         a = self.architecture = forecaster.architecture
-        w = self.weights = {name: value.detach().numpy() for name, value in forecaster.state_dict().items()}
-        self.layout = state_layout(a)
+        self.weights = [{name: w.detach().numpy() for name, w in member.items()} for member in weights_of(forecaster)]
+        self.layout = state_layout(a, len(self.weights))
         self.size = sum(part.size for part in self.layout.values())
-        self.layers = [Recurrence.of(a.cell, w, f"cells.{i}.") for i in range(a.layers)]
-        self.decay = scaling.decay(a.shortest)
-        self.rough_decay = scaling.decay(a.longest, scaling.ROUGHNESS_SEASONS)
+        self.layers = [[Recurrence.of(a.cell, w, f"cells.{i}.") for i in range(a.layers)] for w in self.weights]
         self.waves = Waves(a)
-        self.shared = self.waves.ahead(w["shared"], steps=1)
-        self.head = Head(self)
+        self.reader = Reader(self)
+        self.bands = Bands.of(a)
+        self.hindsight = Hindsight(self, self.bands)
+        self.head = Head(self, range(1, a.horizon + 1))
+        splits = [np.split(member.ahead_weights, [len(self.waves.periods)]) for member in self.head.members]
+        self.future_weights = [future for _, future in splits]
+        self.calendar_weights = [
+            np.concatenate([self.waves.ahead(calendar, h) for h in self.head.horizons], axis=1)
+            for calendar, _ in splits
+        ]
 
-    def encode(self, values: Array, time: Array, covariates: Array | None, state: Array) -> Array:
-        """The state (B, S) after observations (B, T, C) at times (B, T) with covariates (B, T, K)."""
+    def encode(self, values: Array, time: Array, covariates: Array | None, state: Array) -> tuple[Array, Array]:
+        """The state (B, S) after observations (B, T, C) at times (B, T) with covariates (B, T, K), and how surprising each of
+        them was, (B, T, C).
+        """
         return self._advance(Sequence(len(self.architecture.channels)), values, time, covariates, state)
 
-    def step(self, values: Array, time: Array, covariates: Array | None, state: Array) -> Array:
+    def step(self, values: Array, time: Array, covariates: Array | None, state: Array) -> tuple[Array, Array]:
         """`encode` for T = 1 in plain operators."""
         return self._advance(OneStep(len(self.architecture.channels)), values, time, covariates, state)
 
     def decode(self, state: Array, time: Array, future_covariates: Array | None) -> Array:
         """Quantiles (B, H, C, Q) of the H steps after the last observation, at `time` (B,); non-decreasing in Q."""
-        return self.head.quantiles(state, time, future_covariates)
+        a, origin = self.architecture, self._origin(state)
+        C, H, Q = len(a.channels), a.horizon, len(a.quantiles)
+        quantiles = self.head.quantiles(origin, self._ahead(time), self._future(future_covariates))
+        if self.bands:
+            factor = ops.reshape(self.bands.factor(self._part(state, "correction"), self.head.horizons), (-1, Q))
+            quantiles = self.bands.correct(ops.reshape(quantiles, (-1, Q)), factor)
+        quantiles = ops.reshape(quantiles, (-1, C, H, Q))
+        if self.bands and origin.floor is not None:
+            quantiles = ops.maximum(quantiles, ops.expand(origin.floor, -1))
+        return ops.transpose(quantiles, 0, 2, 1, 3)
 
     def explain(self, values: Array, time: Array, covariates: Array | None, state: Array) -> tuple[Array, Array, Array]:
         """Update gate, reset gate and hidden state at every step, each (B, T, C·L, N)."""
-        a = self.architecture
-        along = Sequence(len(a.channels))
-        x, _, _ = self._read(along, values, time, covariates, state)
+        a, starts = self.architecture, iter(self._hidden(state))
+        inputs = self.reader.read(Sequence(len(a.channels)), values, time, covariates, state).x
         found: tuple[list[Array], list[Array], list[Array]] = ([], [], [])
-        for layer, part in zip(self.layers, self._hidden(state), strict=True):
-            rows, before = ops.reshape(x, (0, -1, layer.inputs)), ops.reshape(part, (-1, layer.vectors * layer.units))
-            outputs, _ = layer.sequence(rows, before)
-            for seen, value in zip(found, (*layer.gates(rows, outputs, before), outputs), strict=True):
-                seen.append(ops.reshape(value, (0, -1, len(a.channels), 1, layer.units)))
-            x = outputs
+        for x, layers in zip(inputs, self.layers, strict=True):
+            for layer in layers:
+                rows = ops.reshape(x, (0, -1, layer.inputs))
+                before = ops.reshape(next(starts), (-1, layer.vectors * layer.units))
+                x, _ = layer.sequence(rows, before)  # noqa: PLW2901 - the next layer's input
+                for seen, value in zip(found, (*layer.gates(rows, x, before), x), strict=True):
+                    seen.append(ops.reshape(value, (0, -1, len(a.channels), 1, layer.units)))
         update, reset, hidden = (ops.transpose(ops.concat(layers, 3), 1, 0, 2, 3, 4) for layers in found)
-        shape = (0, 0, len(a.channels) * a.layers, a.units)
+        shape = (0, 0, len(a.channels) * len(found[0]), a.units)
         return ops.reshape(update, shape), ops.reshape(reset, shape), ops.reshape(hidden, shape)
 
     def _advance(
         self, along: OneStep | Sequence, values: Array, time: Array, covariates: Array | None, state: Array
-    ) -> Array:
-        x, summary, age = self._read(along, values, time, covariates, state)
-        hidden = []
-        for layer, before in zip(self.layers, self._hidden(state), strict=True):
-            x, after = along.recur(layer, x, before)
-            hidden.append(after)
+    ) -> tuple[Array, Array]:
+        recall = tuple((self.layout["recent"].shape[0] - self.hindsight.head.places).tolist())
+        read = self.reader.read(along, values, time, covariates, state, recall)
+        hidden, ends, starts = [], [], iter(self._hidden(state))
+        for x, layers in zip(read.x, self.layers, strict=True):
+            for layer in layers:
+                x, after = along.recur(layer, x, next(starts))  # noqa: PLW2901 - the next layer's input
+                hidden.append(after)
+            ends.append(x)
+        outputs = along.before(ops.concat(ends), self._outputs(state))
+        origin = self._origin_before(along, read, outputs, state)
+        surprise, slices = self.hindsight.judge(along, origin, read.shared, read.y, state)
         recent = self.layout["recent"]
-        return ops.concat([
-            ops.reshape(along.end(age, 1)[:, 0:1], (0, 1)),
-            ops.reshape(along.end(summary, self.layout["summary"].shape[1]), (0, -1)),
-            ops.reshape(ops.concat(hidden), (0, -1)),
-            along.remember(values, state, recent.offset, recent.shape[0]),
-        ])  # fmt: skip
+        slices |= {
+            "count": ops.reshape(along.end(read.y.number, 1)[:, 0:1], (0, 1)),
+            "summary": ops.reshape(along.end(read.summary, self.layout["summary"].shape[1]), (0, -1)),
+            "seen": ops.reshape(along.end(read.seen, self.layout["seen"].shape[1]), (0, -1)),
+            "hidden": ops.reshape(ops.concat(hidden), (0, -1)),
+            "recent": along.remember(values, state, recent.offset, recent.shape[0]),
+        }
+        return ops.concat([slices[name] for name, part in self.layout.items() if part.size]), along.answers(surprise)
 
-    def _read(
-        self, along: OneStep | Sequence, values: Array, time: Array, covariates: Array | None, state: Array
-    ) -> tuple[Array, Array, Array]:
-        """What the recurrence reads at each step, and the summary and age after each."""
-        a, y, before = self.architecture, along.observations(values), self.summary(state)
-        observed = ~ops.isnan(y)
-        known, seen = ops.where(observed, y, 0.0), ops.to_float(observed)
-        newest = along.fill(observed, known, before[..., NEWEST])
-        age = along.across_channels(self.count(state)) + along.number(known)
+    def _origin_before(self, along: OneStep | Sequence, read: Reading, outputs: Array, state: Array) -> Origin:
+        """The step before each, as a place to forecast from."""
+        recalled, present = read.recalled or (None, None)
+        return Origin(
+            last=along.before(read.summary[..., 0:1], summary(self, state)[..., 0:1]),
+            level=read.level_before,
+            spread=read.spread_before,
+            floor=None if self.architecture.signed else floor(read.level_before, read.spread_before),
+            seen=along.before(read.seen, self._part(state, "seen")),
+            outputs=outputs,
+            recalled=recalled,
+            present=present,
+        )
 
-        levels = along.mean(ops.concat([seen, known]), before[..., LEVEL], self.decay, 2)
-        level, level_0 = mean(levels), mean(before[..., LEVEL])
-        counted, deviation = seen, ops.absolute(known)
-        if a.signed:  # the first observation has no level before it to deviate from
-            weight = along.before(levels[..., 0:1], before[..., LEVEL][..., 0:1])
-            counted = seen * ops.to_float(weight > 0.0)
-            deviation = ops.absolute(known - along.before(level, level_0)) * counted
-        spreads = along.mean(ops.concat([counted, deviation]), before[..., SPREAD], self.decay, 2)
-        spread, spread_0 = spread_of(spreads, level), spread_of(before[..., SPREAD], level_0)
-        change = ops.log(spread / along.before(spread, spread_0))
+    def _origin(self, state: Array) -> Origin:
+        """The last step, as a place to forecast from."""
+        recent, known = self.layout["recent"], summary(self, state)
+        C, places = len(self.architecture.channels), self.head.places
+        level = mean(known[..., LEVEL])
+        spread = spread_of(known[..., SPREAD], level)
+        recalled = present = None
+        if places.size:
+            recalled = ops.take(state, recent.offset + places * C + np.arange(C)[:, None], 1)
+            count = ops.expand(state[:, self.layout["count"].span], 1)
+            present = ~ops.isnan(recalled) & (count > (recent.shape[0] - 1 - places).astype(np.float32))
+        return Origin(
+            last=known[..., 0:1],
+            level=level,
+            spread=spread,
+            floor=None if self.architecture.signed else floor(level, spread),
+            seen=self._part(state, "seen"),
+            outputs=self._outputs(state),
+            recalled=recalled,
+            present=present,
+        )
 
-        recent = self.layout["recent"]
-        lags = along.lags(values, state, recent.offset, recent.shape[0], a.lags)
-        present = ~ops.isnan(lags) & (age > np.array(a.lags, np.float32))
-        changes = self._changes(observed, known, lags, present)
-        rough = along.mean(changes, before[..., SPREAD.stop :], self.rough_decay, 2 * len(a.differences))
-        own = self.see(self._summarise(newest, age, level, spread, rough), lags, present)
-        own = ops.concat([own, ops.clip(change, -scaling.LARGEST_CHANGE, scaling.LARGEST_CHANGE)])
-        summary = ops.concat([newest, levels, spreads, rough])
-        return self._embed(along, own, time, covariates), summary, age
+    def _ahead(self, time: Array) -> list[Array]:
+        """What the calendar says of the time ahead to each member, (R, H·head), if anything."""
+        a = self.architecture
+        if not a.cycles:
+            return []
+        waves, C = self.waves.at(ops.expand(time, 1)), len(a.channels)
+        found = [waves @ weights for weights in self.calendar_weights]
+        return [ops.reshape(ops.concat([ahead] * C), (-1, a.horizon * a.head)) if C > 1 else ahead for ahead in found]
 
-    def _changes(self, observed: Array, known: Array, lags: Array, present: Array) -> Array:
-        """Which changes were seen, and how large they are, (…, B, C, 2·differences)."""
-        chosen = np.array([self.architecture.lags.index(lag) for lag in self.architecture.differences])
-        both = ops.take(present, chosen, -1) & observed
-        return ops.concat([
-            ops.to_float(both),
-            ops.where(both, ops.absolute(known - ops.take(lags, chosen, -1)), 0.0),
-        ])  # fmt: skip
+    def _future(self, future_covariates: Array | None) -> list[Array]:
+        """What the covariates known ahead say of each horizon to each member, (R·H, head), if anything."""
+        if future_covariates is None:
+            return []
+        a, w, C = self.architecture, self.weights[0], len(self.architecture.channels)
+        known = (future_covariates - w["covariate_mean"][a.known_ahead]) * (1 / w["covariate_spread"][a.known_ahead])
+        found = [masked(known) @ weights for weights in self.future_weights]
+        return [ops.reshape(ops.concat([future] * C, 1) if C > 1 else future, (-1, a.head)) for future in found]
 
-    def see(self, summary: Summary, lags: Array, present: Array) -> Array:
-        """The channel's own past, as `Forecaster.see` has it."""
-        a, last = self.architecture, summary.last
-        return ops.concat([
-            ops.clip((last - summary.level if a.signed else last) / summary.spread, -BOUND, BOUND),
-            summary.gap / (summary.gap + GAP_SCALE),
-            ops.clip(summary.age * (1 / a.longest), None, 1.0),
-            ops.where(present, ops.clip((lags - last) / summary.unit, -BOUND, BOUND), 0.0),
-            ops.to_float(present),
-            ops.log(summary.sizes) * (1 / scaling.ROUGHNESS_UNIT),
-        ])  # fmt: skip
+    def _part(self, state: Array, name: str) -> Array:
+        """One slice of the state for each channel, (B, C, ·)."""
+        part = self.layout[name]
+        return ops.reshape(state[:, part.span], (0, part.shape[0], part.size // part.shape[0]))
 
-    def _summarise(self, newest: Array, age: Array, level: Array, spread: Array, rough: Array) -> Summary:
-        """From newest value and gap (…, 2) and the weights and sums of the sizes of change (…, 2·differences)."""
-        n = len(self.architecture.differences)
-        weight, total = rough[..., 0:n], rough[..., n:]
-        sizes = total / ops.clip(weight, scaling.SMALLEST_SPREAD) / spread
-        sizes = ops.where(weight > 0.0, ops.clip(sizes, scaling.SMOOTHEST, 1 / scaling.SMOOTHEST), 1.0)
-        unit = spread * ops.smallest(sizes[..., 1:] if self.architecture.seasons else sizes)
-        return Summary(newest[..., 0:1], newest[..., 1:2], age, level, spread, sizes, unit)
-
-    def _embed(self, along: OneStep | Sequence, own: Array, time: Array, covariates: Array | None) -> Array:
-        a, w = self.architecture, self.weights
-        shared = [self.waves.at(along.shared(time, 1))] if a.cycles else []
-        if covariates is not None:
-            known = along.shared(covariates, len(a.covariates))
-            shared.append(masked((known - w["covariate_mean"]) * (1 / w["covariate_spread"])))
-        x = own @ w["own.weight"].T + (w["own.bias"] + w["channel"])
-        return ops.tanh(x + along.across_channels(ops.concat(shared) @ self.shared) if shared else x)
-
-    def count(self, state: Array) -> Array:
-        """Steps so far, (B, 1)."""
-        return state[:, self.layout["count"].span]
-
-    def summary(self, state: Array) -> Array:
-        """The state's summary, (B, C, ·)."""
-        return ops.reshape(state[:, self.layout["summary"].span], (0, *self.layout["summary"].shape))
+    def _outputs(self, state: Array) -> Array:
+        """What each member's last layer put out, side by side, (B, C, members·N)."""
+        a = self.architecture
+        return ops.concat([last[..., 0 : a.units] for last in self._hidden(state)[a.layers - 1 :: a.layers]])
 
     def _hidden(self, state: Array) -> list[Array]:
-        """The state of each layer, (B, C, V·N)."""
+        """The state of each layer of each member, (B, C, V·N)."""
         C, layers, width = self.layout["hidden"].shape
         hidden = ops.reshape(state[:, self.layout["hidden"].span], (0, C, layers * width))
         return [hidden[..., i * width : (i + 1) * width] for i in range(layers)]
-
-    def origin(self, state: Array) -> Summary:
-        """The summary at a forecast's origin."""
-        summary = self.summary(state)
-        level = mean(summary[..., LEVEL])
-        age = summary[..., 1:2] * 0.0 + ops.expand(self.count(state), 1)
-        spread, rough = spread_of(summary[..., SPREAD], level), summary[..., SPREAD.stop :]
-        return self._summarise(summary[..., NEWEST], age, level, spread, rough)
-
-    def remembered(self, state: Array, age: Array, places: NDArray[np.int64]) -> tuple[Array, Array]:
-        """Observations at places of `recent`, (B, C, places), and whether they were seen and not missing."""
-        recent, C = self.layout["recent"], len(self.architecture.channels)
-        values = ops.take(state, recent.offset + places * C + np.arange(C)[:, None], 1)
-        return values, ~ops.isnan(values) & (age > (recent.shape[0] - 1 - places).astype(np.float32))
-
-    def outputs(self, state: Array) -> Array:
-        """What the last layer put out, (B, C, N)."""
-        return self._hidden(state)[-1][..., 0 : self.architecture.units]
-
-
-def mean(weighted: Array) -> Array:
-    """A weighted sum over its weight, from (…, 2)."""
-    return weighted[..., 1:2] / ops.clip(weighted[..., 0:1], scaling.SMALLEST_SPREAD)
-
-
-def spread_of(weighted: Array, level: Array) -> Array:
-    """The spread of (…, 2); before any deviation was seen, the size of the level."""
-    spread = ops.where(weighted[..., 0:1] > 0.0, mean(weighted), ops.absolute(level))
-    return ops.clip(spread, scaling.SMALLEST_SPREAD)

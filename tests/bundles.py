@@ -5,6 +5,8 @@ With observations y_1 … y_n, where a missing one counts as 0, the forecast h s
     1·y_1 + 2·y_2 + … + n·y_n  +  all past covariates  +  the future covariate of step h  +  h  +  40·(q − ½)
 
 and a thousand more for every second by which the time of the last observation is not the one that was encoded.
+The surprise of an observation is 1 / (1 + its distance from the median forecast one step ahead before it), which knows no
+future covariate. The band between the outermost levels is counted, in one bucket of all horizons, and never corrected.
 The value FATAL makes the encoder fail.
 """
 
@@ -16,7 +18,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from model.contract import GRAPHS, METADATA_FILE, Bundle, Covariate, StateSlice, Tensor, checksum
+from model.contract import GRAPHS, METADATA_FILE, Bundle, Calibration, Covariate, StateSlice, Tensor, checksum
 
 FATAL = 666.0
 FREQUENCY = 3600
@@ -67,9 +69,19 @@ def expected(values, hours_ahead=HORIZON, level=0.5, extra=0.0) -> list[float]:
     return [ledger + extra + h + 40 * (level - 0.5) for h in range(1, hours_ahead + 1)]
 
 
+def surprises(values) -> list[float]:
+    """The accumulator's surprise at each of one channel's observations, NaN where there is none."""
+    found = []
+    for n, value in enumerate(values):
+        unknown = value is None or n == 0
+        found.append(float("nan") if unknown else 1 / (1 + abs(value - expected(values[:n])[0])))
+    return found
+
+
 def describe(name, version, channels, covariates, recent, levels) -> dict:
     C = len(channels)
-    shapes = {"count": (1,), "ledger": (C,), "influence": (1,), "seen": (1,), "recent": (recent, C)}
+    shapes = {"count": (1,), "ledger": (C,), "influence": (1,), "seen": (1,), "surprise": (C,), "coverage": (C, 2, 1)}
+    shapes["recent"] = (recent, C)
     state, offset = {}, 0
     for part, shape in shapes.items():
         state[part] = StateSlice(offset, shape)
@@ -78,6 +90,7 @@ def describe(name, version, channels, covariates, recent, levels) -> dict:
         "name": name, "version": version, "created_at": "2026-01-01T00:00:00Z", "frequency": FREQUENCY, "horizon": HORIZON,
         "quantiles": levels, "channels": channels, "covariates": covariates, "cell": "gru", "layers": 1, "units": 2,
         "parameters": 0, "seasons": (24,), "state_size": offset, "state": state, "training": {},
+        "calibration": Calibration(levels[0], levels[-1], (HORIZON,)),
     }  # fmt: skip
 
 
@@ -136,7 +149,9 @@ def _encoder(n: Nodes, bundle: Bundle) -> None:
     count, after = n.part("state", state["count"]), n("Cast", steps, to=TensorProto.FLOAT)
     numbers = n("Range", n.constant(1), n("Add", after, n.constant(1)), n.constant(1))
     number = n("Add", n.reshape(numbers, 1, -1, 1), n.reshape(count, -1, 1, 1))
-    ledger = n("ReduceSum", n("Mul", y, number), n.integers(1), keepdims=0)
+    additions = n("Mul", y, number)
+    ledger = n("ReduceSum", additions, n.integers(1), keepdims=0)
+    surprise, coverage = _judge(n, bundle, number, additions)
     remembered = n("Concat", n.reshape(n.part("state", state["recent"]), -1, *state["recent"].shape), "values", axis=1)
     newest = n("Slice", remembered, n.integers(-bundle.recent_steps), n.integers(2**31), n.integers(1))
     n(
@@ -145,10 +160,31 @@ def _encoder(n: Nodes, bundle: Bundle) -> None:
         n("Add", n.part("state", state["ledger"]), ledger),
         _influence(n, bundle),
         n("Slice", _clock(n, "time"), n.integers(-1), n.integers(2**31), n.integers(1)),
+        n.reshape(n("Slice", surprise, n.integers(-1), n.integers(2**31), n.integers(1)), -1, C),
+        n("Add", n.part("state", state["coverage"]), coverage),
         n.reshape(newest, -1, bundle.recent_steps * C),
         axis=1,
         output="next_state",
     )
+
+
+def _judge(n: Nodes, bundle: Bundle, number: str, additions: str) -> tuple[str, str]:
+    """The surprise of every observation (B, T, C), and what they add to the coverage, (B, C·2)."""
+    C = len(bundle.channels)
+    before = n("CumSum", additions, n.constant(1, np.int64), exclusive=1)
+    before = n("Add", before, n.reshape(n.part("state", bundle.state["ledger"]), -1, 1, C))
+    before = n("Add", before, n.reshape(n.part("state", bundle.state["influence"]), -1, 1, 1))
+    if bundle.covariates:
+        summed = n("ReduceSum", n.known("covariates"), n.integers(2), keepdims=1)
+        before = n("Add", before, n("CumSum", summed, n.constant(1, np.int64), exclusive=1))
+    error = n("Abs", n("Sub", "values", n("Add", before, n.constant(1))))  # NaN where missing
+    judged = n("And", n("Not", n("IsNaN", "values")), n("Greater", number, n.constant(1)))
+    one = n.constant(1)
+    found = n("Where", judged, n("Div", one, n("Add", one, error)), n.constant(np.nan), output="surprise")
+    inside = n("And", judged, n("LessOrEqual", error, n.constant(40 * (bundle.quantiles[-1] - 0.5))))
+    counts = [n("Unsqueeze", n("Cast", flag, to=TensorProto.FLOAT), n.integers(3)) for flag in (judged, inside)]
+    total = n("ReduceSum", n("Concat", *counts, axis=3), n.integers(1), keepdims=0)
+    return found, n.reshape(total, -1, 2 * C)
 
 
 def _fails_on_fatal(n: Nodes, values: str) -> str:

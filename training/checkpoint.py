@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from training.config import FitConfig
+from training.ensemble import AnyFit
 from training.errors import InputError
-from training.loop import Fit
 
 RUNS = ".runs"  # hidden, so that a server of OUT does not take it for a model
 FREE = {"out"}  # may be written differently when a run goes on
@@ -42,7 +42,7 @@ class Run:
     def file(self) -> Path:
         return self.directory / "checkpoint.pt"
 
-    def save(self, fit: Fit, curve: Curve) -> None:
+    def save(self, fit: AnyFit, curve: Curve) -> None:
         """Replace the checkpoint, at once or not at all."""
         draft = self.file.with_suffix(".new")
         course = {"loss": curve.loss, "validation": curve.validation, "seconds": curve.seconds}
@@ -53,7 +53,7 @@ class Run:
             os.fsync(file.fileno())
         draft.replace(self.file)
 
-    def restore(self, fit: Fit) -> Curve:
+    def restore(self, fit: AnyFit) -> Curve:
         """Take a fit to where the checkpoint left it; raises InputError when there is none, or it is of another run."""
         if not self.file.is_file():
             raise InputError(f"{self.file}: there is no interrupted run to go on with; leave --resume out")

@@ -61,6 +61,10 @@ class FitConfig(BaseModel):
     quantiles: Levels = Field(
         (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9), min_length=1, description="levels to forecast, ascending"
     )
+    calibrate: bool = Field(
+        True,  # noqa: FBT003 - pydantic's way to give a default
+        description="let bands correct themselves by what is observed while serving",
+    )
     seasons: Steps | None = Field(None, description="seasonal periods in steps; chosen from the frequency if left out")
     validate_from: Moment | None = Field(
         None, description="when the part to validate on begins; a tenth of the data before the test part if left out"
@@ -75,6 +79,12 @@ class FitConfig(BaseModel):
     units: int = Field(64, ge=1, description="units of a layer")
     layers: int = Field(1, ge=1, description="recurrent layers")
     seed: int = Field(0, ge=0, description="of all that is random; the same seed gives the same model")
+    ensemble: int = Field(
+        1,
+        ge=1,
+        le=9,
+        description="forecasters to fit, with this seed and the next ones, and to serve as one: their mean",
+    )
     steps: int = Field(1_200, ge=1, description="optimiser steps, at the most")
     budget: Budget | None = Field(
         None, description="time that the fit may take, such as 2m or 1h; no limit if left out"

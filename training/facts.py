@@ -13,7 +13,7 @@ from typing import Any
 from training.checkpoint import Curve
 from training.config import FitConfig
 from training.dataset import Panel, Split
-from training.loop import Fit
+from training.ensemble import AnyFit
 from training.options import PROGRAM
 from training.times import format_time
 
@@ -45,7 +45,7 @@ def facts(config: FitConfig, arguments: Sequence[str], digest: str, panel: Panel
     }
 
 
-def course(fit: Fit, curve: Curve, ending: str) -> dict[str, Any]:
+def course(fit: AnyFit, curve: Curve, ending: str) -> dict[str, Any]:
     """How it went: steps taken, how it ended, the best validation loss, seconds of fitting."""
     return {
         "steps": fit.step,

@@ -31,8 +31,9 @@ AVERAGING = 0.997  # of weights, exponentially, once there are enough of them
 STRIDE = 8  # steps between forecast origins in a window, at the least
 ORIGINS_AHEAD = 6  # and this many at the most within a horizon: their forecasts have nearly everything in common
 VALIDATE_EVERY = 50
-SLOWER = 0.5  # the learning rate after a validation without a better one
-VALIDATION_WINDOWS = 64
+WORSE = 1.003  # times the best validation: from here on a fit goes back to the best weights
+SLOWER = 0.5  # and has so much of its learning rate
+VALIDATION_WINDOWS, VALIDATION_ROWS = 64, 192  # whichever is more, a row being a channel of a window
 COLD_EVERY = 8  # every so many batches are sessions from their very start
 COLD_ORIGINS = 16
 HIDDEN_SHARE = 0.25  # of windows, drawn from series with values hidden
@@ -145,20 +146,23 @@ class Fit:
     @torch.no_grad()
     def _validate(self) -> float:
         starts = self.held_out.starts
-        chosen = starts[torch.linspace(0, len(starts) - 1, min(VALIDATION_WINDOWS, len(starts))).long()]
+        count = max(VALIDATION_WINDOWS, VALIDATION_ROWS // len(self.forecaster.architecture.channels))
+        chosen = starts[torch.linspace(0, len(starts) - 1, min(count, len(starts))).long()]
         origins = torch.arange(self.burn_in, self.window, self.stride)
         batch = self.held_out.batch(chosen, origins)
         loss = float(pinball(run(self.averaged, batch), batch, self.levels))
         if loss < self.best_loss:
             self.stale, self.best_loss, self.best_weights = 0, loss, copy.deepcopy(self.averaged.state_dict())
-        else:
-            self.stale, self.slower = self.stale + 1, self.slower * SLOWER
+            return loss
+        self.stale += 1
+        if loss > WORSE * self.best_loss:
+            self.slower *= SLOWER
             self.forecaster.load_state_dict(self.best_weights)
             self.averaged.load_state_dict(self.best_weights)
         return loss
 
     def _set_learning_rate(self) -> float:
-        """Linear warm-up, then a cosine down to a few per cent, slower after each validation without a better one."""
+        """Linear warm-up, then a cosine down to a few per cent, slower each time that the validation got worse."""
         cosine = FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * self.done)) / 2
         rate = self.config.learning_rate * min(1.0, (self.step + 1) / WARM_UP) * cosine * self.slower
         for group in self.optimiser.param_groups:
@@ -175,6 +179,7 @@ def design(panel: Panel, split: Split, config: FitConfig) -> Architecture:
         frequency=panel.frequency,
         horizon=config.horizon,
         quantiles=tuple(config.quantiles),
+        calibrate=config.calibrate,
         channels=panel.channels,
         covariates=panel.covariates,
         seasons=tuple(seasons),

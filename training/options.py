@@ -85,6 +85,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default = "" if field.is_required() or field.default in {None, ()} else f" [{_written(field.default)}]"
         choices = schema["properties"][name].get("enum")
         text = f"{field.description}{': ' + ', '.join(choices) if choices else ''}{default}"
+        if kind["type"] == "boolean":
+            group.add_argument(option(name), action=argparse.BooleanOptionalAction, help=text)
+            continue
         group.add_argument(
             option(name),
             type=str if kind["type"] == "string" else number,

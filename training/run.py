@@ -17,12 +17,12 @@ from model.contract import METRICS_FILE, REPORT_FILE
 from model.export import export
 from training.checkpoint import Curve, Run
 from training.data import Data
+from training.ensemble import AnyFit, begin
 from training.errors import InputError
 from training.evaluate import backtest
 from training.facts import course, facts
 from training.graphs import Graphs
 from training.interruption import Interruption, interruptible
-from training.loop import Fit
 from training.metrics import Document, document
 from training.options import Request
 from training.progress import Display
@@ -42,7 +42,7 @@ def run(request: Request, data: Data, arguments: Sequence[str], console: Console
     config = request.config
     console.print(describe_data(config, data.panel, data.split))
     torch.set_num_threads(config.threads)
-    fit = Fit(data.panel, data.split, config)
+    fit = begin(data.panel, data.split, config)
     run = Run(config, data.digest)
     curve = _begin(run, fit, resume=request.resume, console=console)
     record = facts(config, arguments, data.digest, data.panel, data.split)
@@ -60,10 +60,10 @@ def run(request: Request, data: Data, arguments: Sequence[str], console: Console
     return place
 
 
-def learn(fit: Fit, curve: Curve, run: Run, interruption: Interruption, console: Console) -> str:
+def learn(fit: AnyFit, curve: Curve, run: Run, interruption: Interruption, console: Console) -> str:
     """Fit with a checkpoint at every validation; how it ended: last step, end of the budget, early stop or Ctrl-C."""
     before, began = curve.seconds, time.monotonic()
-    with Display(console, fit.config.steps, fit.step) as display:
+    with Display(console, fit.config.steps * fit.config.ensemble, fit.step) as display:
         for progress in fit:
             if not math.isfinite(progress.loss):
                 raise InputError(f"the loss is {progress.loss} at step {progress.step}; lower --learning-rate")
@@ -77,7 +77,7 @@ def learn(fit: Fit, curve: Curve, run: Run, interruption: Interruption, console:
             if interruption.asked:
                 break
     if fit.done >= 1:
-        return "last step" if fit.step == fit.config.steps else "budget"
+        return "last step" if fit.config.budget is None or fit.step == fit.config.steps else "budget"
     if fit.stale > fit.config.patience:
         console.print(f"Stopped early at step {fit.step}: {fit.stale} validations brought no better one.")
         return "early stop"
@@ -86,7 +86,7 @@ def learn(fit: Fit, curve: Curve, run: Run, interruption: Interruption, console:
     return INTERRUPTED
 
 
-def build(draft: Path, place: Path, fit: Fit, curve: Curve, data: Data, record: dict[str, Any]) -> Document:
+def build(draft: Path, place: Path, fit: AnyFit, curve: Curve, data: Data, record: dict[str, Any]) -> Document:
     """Fill a directory with a bundle: graphs and description, what they are worth, and the report."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     bundle = export(fit.best(), draft, name=place.parent.name, version=place.name, created_at=now, training=record)
@@ -99,7 +99,7 @@ def build(draft: Path, place: Path, fit: Fit, curve: Curve, data: Data, record: 
     return metrics
 
 
-def _begin(run: Run, fit: Fit, *, resume: bool, console: Console) -> Curve:
+def _begin(run: Run, fit: AnyFit, *, resume: bool, console: Console) -> Curve:
     """Where the fit starts: anew, or where the interrupted run left it."""
     if resume:
         curve = run.restore(fit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from app.engine.runtime import Model
 class Group:
     """N rows with T observations each, T ≥ 0, on their way from a state to the next.
 
-    `values` (N, T, C), `time` (N, T) and `covariates` (N, T, K) go in; `state` (N, S) moves on as steps are `done`.
+    `values` (N, T, C), `time` (N, T) and `covariates` (N, T, K) go in; `state` (N, S) moves on as steps are `done`, and each
+    finds its `surprise` (N, T, C).
     A forecast follows at `origin` (N,), the time of the last observation, where `future` (N, H, K') is given.
     """
 
@@ -29,6 +30,10 @@ class Group:
     future: Floats | None = None
     done: int = 0
     quantiles: Floats | None = None
+    surprise: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.surprise = np.empty_like(self.values)
 
     @property
     def rows(self) -> int:
@@ -47,7 +52,7 @@ def encode(groups: Sequence[Group], steps: int, rows_at_once: int) -> None:
     """Move groups of one model on by the same number of steps, as one batch. When it fails, no group has moved."""
     now = [slice(group.done, group.done + steps) for group in groups]
     model = groups[0].model
-    states = _in_slices(
+    states, surprises = _in_slices(
         rows_at_once,
         model.encode,
         np.concatenate([group.values[:, part] for group, part in zip(groups, now, strict=True)]),
@@ -55,16 +60,17 @@ def encode(groups: Sequence[Group], steps: int, rows_at_once: int) -> None:
         np.concatenate([group.covariates[:, part] for group, part in zip(groups, now, strict=True)]),
         np.concatenate([group.state for group in groups]),
     )
-    for group, state in zip(groups, _divide(groups, states), strict=True):
-        group.state = state
+    divided = zip(groups, _divide(groups, states), _divide(groups, surprises), now, strict=True)
+    for group, state, surprise, part in divided:
+        group.state, group.surprise[:, part] = state, surprise
         group.done += steps
 
 
 def decode(groups: Sequence[Group], rows_at_once: int) -> None:
     """Give groups of one model, each with `future`, their quantiles (N, H, C, Q), as one batch."""
-    quantiles = _in_slices(
+    (quantiles,) = _in_slices(
         rows_at_once,
-        groups[0].model.decode,
+        lambda *arrays: (groups[0].model.decode(*arrays),),
         np.concatenate([group.state for group in groups]),
         np.concatenate([group.origin for group in groups]),
         np.concatenate([group.future for group in groups if group.future is not None]),
@@ -73,10 +79,12 @@ def decode(groups: Sequence[Group], rows_at_once: int) -> None:
         group.quantiles = part
 
 
-def _in_slices(rows_at_once: int, function: Callable[..., Floats], *arrays: Floats | Times) -> Floats:
+def _in_slices(
+    rows_at_once: int, function: Callable[..., tuple[Floats, ...]], *arrays: Floats | Times
+) -> tuple[Floats, ...]:
     starts = range(0, len(arrays[0]), rows_at_once)
     parts = [function(*(array[start : start + rows_at_once] for array in arrays)) for start in starts]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return parts[0] if len(parts) == 1 else tuple(map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _divide(groups: Sequence[Group], batch: Floats) -> list[Floats]:

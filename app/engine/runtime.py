@@ -36,11 +36,14 @@ class Model:
     def provider(self) -> str:
         return self.encoder.provider
 
-    def encode(self, values: Floats, time: Times, covariates: Floats, state: Floats) -> Floats:
-        """The state (B, S) after observations (B, T, C) at times (B, T) with covariates (B, T, K); NaN is missing."""
+    def encode(self, values: Floats, time: Times, covariates: Floats, state: Floats) -> tuple[Floats, Floats]:
+        """The state (B, S) after observations (B, T, C) at times (B, T) with covariates (B, T, K), where NaN is missing, and
+        the surprise (B, T, C) of each: NaN where it is missing or no step came before.
+        """
         graph = self.one_step if values.shape[1] == 1 else self.encoder
         rows = len(values)
-        return graph(**self._observed(*whole_blocks(values, time, covariates, state)))[0][:rows]
+        state, surprise = graph(**self._observed(*whole_blocks(values, time, covariates, state)))
+        return state[:rows], surprise[:rows]
 
     def decode(self, state: Floats, time: Times, future: Floats) -> Floats:
         """Quantiles (B, H, C, Q) of the H steps after the last observation, which was at `time` (B,).
@@ -60,6 +63,10 @@ class Model:
     def fresh(self, rows: int) -> Floats:
         """The state (rows, S) of sessions that have seen nothing."""
         return np.zeros((rows, self.bundle.state_size), np.float32)
+
+    def surprise(self, state: Floats) -> Floats:
+        """How surprising the last observation (C,) was that one state (S,) has seen."""
+        return state[self.bundle.state["surprise"].span]
 
     def recent(self, state: Floats) -> Floats:
         """The last R observations (R, C) that one state (S,) remembers, newest last."""

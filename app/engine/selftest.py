@@ -20,23 +20,27 @@ def self_test(model: Model) -> bool:
     values, time, covariates, future = _inputs(model)
     last = np.ascontiguousarray(time[:, -1])
 
-    together = model.encode(values, time, covariates, model.fresh(ROWS))
-    alone = np.concatenate([
+    together, surprise = model.encode(values, time, covariates, model.fresh(ROWS))
+    by_row = [
         model.encode(values[i : i + 1], time[i : i + 1], covariates[i : i + 1], model.fresh(1)) for i in range(ROWS)
-    ])  # fmt: skip
-    singly = model.fresh(ROWS)
+    ]
+    alone, surprise_alone = (np.concatenate(parts) for parts in zip(*by_row, strict=True))
+    singly, by_step = model.fresh(ROWS), []
     for now in (slice(t, t + 1) for t in range(STEPS)):
-        singly = model.encode(values[:, now], time[:, now], covariates[:, now], singly)
+        singly, found = model.encode(values[:, now], time[:, now], covariates[:, now], singly)
+        by_step.append(found)
     quantiles = model.decode(together, last, future)
     each = np.concatenate([
         model.decode(together[i : i + 1], last[i : i + 1], future[i : i + 1]) for i in range(ROWS)
     ])  # fmt: skip
 
-    _check_shapes(model, together, quantiles)
+    _check_shapes(model, together, surprise, quantiles)
     _check_gates(model, values, time, covariates)
     return all([
         _agree("a row in a batch and the row alone", together, alone),
         _agree("many steps at once and single steps", together, singly),
+        _agree("surprises in a batch and alone", surprise, surprise_alone),
+        _agree("surprises of many steps at once and of single steps", surprise, np.concatenate(by_step, 1)),
         _agree("forecasts in a batch and alone", quantiles, each),
     ])  # fmt: skip
 
@@ -52,9 +56,10 @@ def _inputs(model: Model) -> tuple[Floats, Times, Floats, Floats]:
     return values, time, covariates, future
 
 
-def _check_shapes(model: Model, state: Floats, quantiles: Floats) -> None:
+def _check_shapes(model: Model, state: Floats, surprise: Floats, quantiles: Floats) -> None:
     bundle = model.bundle
     _check_shape("encoder.onnx", state, (ROWS, bundle.state_size))
+    _check_shape("encoder.onnx", surprise, (ROWS, STEPS, len(bundle.channels)))
     _check_shape("decoder.onnx", quantiles, (ROWS, bundle.horizon, len(bundle.channels), len(bundle.quantiles)))
     if not np.isfinite(quantiles).all():
         raise ContractError("self-test: decoder.onnx gives quantiles that are not finite")

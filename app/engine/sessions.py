@@ -18,6 +18,7 @@ from app.engine.session import FACTS, Build, Ending, Facts, Key, Session, unpack
 from app.errors import ModelMismatch, Moment, Refusal, SessionGone, SessionNotFound, StoreUnavailable
 from app.stores.base import CorruptRecord, Record, Store, StoreError, Table
 from app.times import format_time
+from model.contract import Bundle
 
 EVICTED_AT_ONCE = 64  # a share of the residents makes room for newcomers, so that looking for them is rare
 
@@ -83,6 +84,21 @@ class Sessions:
         session = self.find(key)
         arena, slot = self.locate(key)
         return session, arena.model, arena.gather([slot])[0]
+
+    def look(self, key: Key, session: Session) -> tuple[Bundle, Floats] | None:
+        """The state (S,) of a session that was found, and what describes it; nothing where its model is not served.
+
+        The session is not brought into memory for it.
+        """
+        arena = self._arenas.get(session.build)
+        if arena is None:
+            return None
+        located = self._resident(key)
+        if located:
+            return arena.model.bundle, arena.gather([located.slot])[0]
+        with _reading():
+            record = self._store.get(_stored(Table.LIVE, key))
+        return None if record is None else (arena.model.bundle, np.frombuffer(record.state, np.float32))
 
     def locate(self, key: Key) -> Located:
         """Where a session is in memory, where it is brought if need be; whether it has expired is for the caller to see.

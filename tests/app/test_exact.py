@@ -55,26 +55,29 @@ def test_the_self_test_finds_it_exact(model):
 
 def test_a_row_has_the_same_bits_in_any_company(model, observed):
     values, time, covariates, future = observed
-    state = model.encode(values[:, :-1], time[:, :-1], covariates[:, :-1], model.fresh(ROWS))
+    state, _ = model.encode(values[:, :-1], time[:, :-1], covariates[:, :-1], model.fresh(ROWS))
     one = slice(HISTORY - 1, HISTORY)
-    states = model.encode(values[:, one], time[:, one], covariates[:, one], state)
+    states, surprise = model.encode(values[:, one], time[:, one], covariates[:, one], state)
     quantiles = model.decode(states, time[:, -1], future)
     random = np.random.default_rng(1)
     for _ in range(100):
         rows = random.permutation(ROWS)[: random.integers(1, ROWS)]
-        found = model.encode(values[rows, one], time[rows, one], covariates[rows, one], state[rows])
+        found, its = model.encode(values[rows, one], time[rows, one], covariates[rows, one], state[rows])
         assert np.array_equal(found, states[rows], equal_nan=True)
+        assert np.array_equal(its, surprise[rows], equal_nan=True)
         assert np.array_equal(model.decode(found, time[rows, -1], future[rows]), quantiles[rows])
 
 
 def test_any_cut_of_a_sequence_ends_in_the_same_bits(model, observed):
     values, time, covariates, _ = observed
-    whole = model.encode(values, time, covariates, model.fresh(ROWS))
+    whole, surprise = model.encode(values, time, covariates, model.fresh(ROWS))
     random = np.random.default_rng(2)
     for _ in range(5):
         cuts = [0, *sorted(random.choice(np.arange(1, HISTORY), 12, replace=False)), HISTORY]
-        state = model.fresh(ROWS)
+        state, found = model.fresh(ROWS), []
         for begin, end in itertools.pairwise(cuts):
             part = slice(begin, end)
-            state = model.encode(values[:, part], time[:, part], covariates[:, part], state)
+            state, its = model.encode(values[:, part], time[:, part], covariates[:, part], state)
+            found.append(its)
         assert np.array_equal(state, whole, equal_nan=True)
+        assert np.array_equal(np.concatenate(found, 1), surprise, equal_nan=True)

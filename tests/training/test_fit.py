@@ -12,6 +12,7 @@ from model.serving import Serving
 from training.config import FitConfig
 from training.dataset import Panel, Series, Split
 from training.loop import Fit, cold_sessions, design, hide
+from training.options import parse
 from training.windows import Windows, run
 
 HOUR, T = 3600, 600
@@ -50,10 +51,11 @@ def test_a_window_from_a_sessions_start_is_forecast_as_it_would_be_served(kind):
     covariates = windows.rows["covariates"][rows].numpy() if data.covariates else None
     future = batch.future_covariates.numpy() if data.covariates else None
     with np.errstate(invalid="ignore", divide="ignore"):
-        state = serving.encode(
+        state, _ = serving.encode(
             windows.rows["seen"][rows].numpy(), windows.rows["time"][rows].numpy(), covariates,
             np.zeros((3, serving.size), np.float32),
         )  # fmt: skip
+        state[:, serving.layout["correction"].span] = 0  # training knows no corrections
         served = serving.decode(state, batch.origin_time.numpy(), future)
     np.testing.assert_allclose(served.transpose(0, 2, 1, 3).reshape(trained.shape), trained, rtol=1e-4, atol=1e-4)
 
@@ -131,6 +133,13 @@ def test_signs_and_seasons_are_found_in_the_training_part():
     assert not architecture.signed
     assert architecture.seasons == (24,)
     assert design(*panel(), config(seasons=[12])).seasons == (12,)
+
+
+def test_bands_correct_themselves_unless_they_are_asked_not_to():
+    assert design(*panel(), config()).calibrate
+    assert not design(*panel(), config(calibrate=False)).calibrate
+    request = parse(["fit", "--data", "a.csv", "--target", "y", "--horizon", "1", "--no-calibrate"])
+    assert not request.config.calibrate
 
 
 def test_hidden_values_are_only_hidden():

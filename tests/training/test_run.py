@@ -168,7 +168,7 @@ def test_ctrl_c_keeps_the_best_so_far_as_a_bundle(interrupted):
     stages, out, _ = interrupted
     code, said, complaint, written = stages[1]
     assert (code, complaint) == (0, "")
-    assert re.search(r"Going on from step 1\d\d of .*\.runs/site-load/checkpoint\.pt", said)
+    assert re.search(r"Going on from step [5-9]\d of .*\.runs/site-load/checkpoint\.pt", said)
     assert "the same command with --resume goes on from there" in said
     assert written == sorted(f"site-load/1/{name}.onnx" for name in GRAPHS)
     made = bundle(out / "site-load/1").training

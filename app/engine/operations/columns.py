@@ -66,14 +66,14 @@ class Batch:
         facts, group, selection = self.facts.copy(), self.group, self.selection
         facts["step"] += 1
         facts["active_at"] = now
-        numbered = list(zip(facts["step"].tolist(), group.origin.tolist(), strict=True))
+        numbered = list(zip(facts["step"].tolist(), group.origin.tolist(), group.surprise, strict=True))
         if selection is None or group.quantiles is None:
-            return [_stepped(step, time, None) for step, time in numbered], [self._moved(facts, group.state)]
+            return [_stepped(*one, None) for one in numbered], [self._moved(facts, group.state)]
         finite: Flags = np.asarray(np.isfinite(group.quantiles).all(axis=(1, 2, 3)))
         values = selection.wanted(group.quantiles)
         answers: list[Stepped | Refusal] = [
-            _stepped(step, time, selection.dated(row.copy(), time)) if is_finite else not_finite()
-            for (step, time), row, is_finite in zip(numbered, values, finite.tolist(), strict=True)
+            _stepped(*one, selection.dated(row.copy(), one[1])) if is_finite else not_finite()
+            for one, row, is_finite in zip(numbered, values, finite.tolist(), strict=True)
         ]
         if finite.all():
             return answers, [self._moved(facts, group.state)]
@@ -85,8 +85,8 @@ class Batch:
         return Moved(keys, self.group.model, facts, states, tails)
 
 
-def _stepped(step: int, time: int, forecast: Forecast | None) -> Stepped:
-    return Stepped(step, time, applied=1, filled=0, replayed=False, forecast=forecast)
+def _stepped(step: int, time: int, surprise: Floats, forecast: Forecast | None) -> Stepped:
+    return Stepped(step, time, applied=1, filled=0, replayed=False, surprise=surprise.copy(), forecast=forecast)
 
 
 class Fitting:

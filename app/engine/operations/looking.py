@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from app.engine.arrays import Floats
+from app.engine.coverage import Coverage, coverage
 from app.engine.forecast import Forecast, Wish
 from app.engine.group import Group
 from app.engine.inputs import Named, fit_covariates, fit_values
@@ -88,10 +89,11 @@ class ReadHistory:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A session, and whether it was in the arena when it was looked at."""
+    """A session, whether it was in the arena when it was looked at, and how its bands did, if they count that."""
 
     session: Session
     is_resident: bool
+    coverage: Coverage | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,9 @@ class Describe:
         return (self.key,)
 
     def begin(self, context: Context) -> Work[Description]:
-        session = context.sessions.find(self.key)
-        return done(Description(session, context.sessions.is_resident(self.key)))
+        session, is_resident = context.sessions.find(self.key), context.sessions.is_resident(self.key)
+        seen = context.sessions.look(self.key, session)
+        return done(Description(session, is_resident, seen and coverage(*seen)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,9 @@ from app.errors import SessionGone
 class Stepped(msgspec.Struct, frozen=True):
     """What became of one session's observations: `step` and `time` are those of the last one sent.
 
-    `applied` of them moved the session, after `filled` missing ones were put before them. There is no forecast where none was
-    asked for or a newer step is known.
+    `applied` of them moved the session, after `filled` missing ones were put before them. Each has its `surprise` (T, C), NaN
+    where it is missing or not known any more: of those that were applied before, the state keeps only the newest one's. There
+    is no forecast where none was asked for or a newer step is known.
     """
 
     step: int
@@ -29,6 +30,7 @@ class Stepped(msgspec.Struct, frozen=True):
     applied: int
     filled: int
     replayed: bool
+    surprise: Floats
     forecast: Forecast | None
 
 
@@ -52,6 +54,9 @@ class Row:
         verdict = judge(session, model.recent(state), place, fitted, context.gap_limit)
         selection = wish.under(model.bundle) if wish else None
         self.key, self._session, self._verdict = key, session, verdict
+        self._known = np.full((verdict.known, len(model.bundle.channels)), np.nan, np.float32)
+        if verdict.known and (verdict.is_newest or verdict.known < len(values)):  # then the last of them is the newest
+            self._known[-1] = model.surprise(state)
         self._selection = selection if verdict.is_newest else None
         new, beside = (_with_gap(table[verdict.known :], verdict.missing) for table in (fitted, known))
         self.group = _group(model, session, new, beside, state, self._selection)
@@ -63,8 +68,9 @@ class Row:
         if self._selection is not None and group.quantiles is not None:
             forecast = self._selection.forecast(group.quantiles[0], int(group.origin[0]))
         applied = group.steps - verdict.missing
+        surprise = np.concatenate([self._known, group.surprise[0, verdict.missing :]])
         stepped = Stepped(
-            verdict.last, session.time_of(verdict.last), applied, verdict.missing, verdict.replayed, forecast
+            verdict.last, session.time_of(verdict.last), applied, verdict.missing, verdict.replayed, surprise, forecast
         )
         return stepped, [
             moved(self.key, group.model, session.advanced(group.steps, now), group.state)

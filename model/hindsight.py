@@ -1,0 +1,106 @@
+"""What every observation says about the forecasts made before it: how surprising it was, and how to correct the bands.
+
+At each step the head forecasts from the step before, at the horizons that stand for their buckets. The nearest of these
+meets its observation at once. The others wait for theirs in the state, each for as long as it looks ahead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model import ops
+from model.along import OneStep, Sequence
+from model.calibration import Bands
+from model.head import Head, Origin
+from model.ops import Array
+from model.surprise import surprise
+
+if TYPE_CHECKING:
+    from model.serving import Serving
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Observations (…, B, C, 1), zero where missing; whether they are not, and which step of its session each is."""
+
+    known: Array
+    seen: Array
+    number: Array
+
+
+class Hindsight:
+    """The forecasts that observations are judged by."""
+
+    def __init__(self, serving: Serving, bands: Bands | None) -> None:
+        a = serving.architecture
+        self.bands, self.layout, self.levels, self.channels = bands, serving.layout, a.quantiles, len(a.channels)
+        self.horizons = bands.horizons if bands else (1,)
+        self.head = Head(serving, self.horizons)
+        self.ahead = [self._ahead_weights(serving, member.ahead_weights) for member in self.head.members]
+
+    def _ahead_weights(self, serving: Serving, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Those of the calendar and the covariates at the step after the origin, (·, h·head)."""
+        a = serving.architecture
+        calendar, covariates = np.split(weights, [len(serving.waves.periods)])
+        known = np.zeros((2 * len(a.covariates), a.head), np.float32)
+        known[[*a.known_ahead, *(len(a.covariates) + i for i in a.known_ahead)]] = covariates
+        turned = [serving.waves.ahead(calendar, h - 1) for h in self.horizons]
+        return np.concatenate([np.concatenate([waves, known]) for waves in turned], axis=1)
+
+    def judge(
+        self, along: OneStep | Sequence, origin: Origin, shared: Array | None, y: Observed, state: Array
+    ) -> tuple[Array, dict[str, Array]]:
+        """Surprise (…, B, C, 1) of observations, NaN where missing or first, and the slices of the state after the last.
+
+        `shared` is what calendar and covariates say at the steps. For horizons beyond the next step covariates known ahead
+        are taken to stay as they are: what was known then is not kept.
+        """
+        Q = len(self.levels)
+        ahead = [] if shared is None else [self._ahead(along, shared @ weights) for weights in self.ahead]
+        rows = self.head.quantiles(origin, ahead)
+        quantiles = along.from_rows(rows, y.known, Q * len(self.horizons))
+        nearest = quantiles[..., 0:Q] if len(self.horizons) > 1 else quantiles
+        slices: dict[str, Array] = {}
+        judged = y.seen & (y.number > np.array(self.horizons, np.float32))  # was there a forecast, for each horizon
+        if self.bands:
+            k, slices = self._follow(along, self.bands, quantiles, y.known, judged, state)
+            nearest = self.bands.correct(nearest, self.bands.factor(k, (1,)))
+            nearest = nearest if origin.floor is None else ops.maximum(nearest, origin.floor)
+        found = surprise(y.known, nearest, origin.spread, self.levels)
+        found = ops.where(judged[..., 0:1], found, np.float32(np.nan))
+        return found, slices | {"surprise": ops.reshape(along.end(found, 1), (0, -1))}
+
+    def _ahead(self, along: OneStep | Sequence, ahead: Array) -> Array:
+        """What is the same for all channels, (…, B, h·head), as (R, h·head)."""
+        ahead = along.across_channels(ahead)
+        ahead = ahead if self.channels == 1 else ahead + np.zeros((self.channels, 1), np.float32)
+        return ops.reshape(ahead, (-1, self.ahead[0].shape[1]))
+
+    def _follow(
+        self, along: OneStep | Sequence, bands: Bands, quantiles: Array, y: Array, judged: Array, state: Array
+    ) -> tuple[Array, dict[str, Array]]:
+        """The corrections before each observation, (…, C, 2n), and the slices after the last."""
+        n, slices = len(bands.ends), {}
+        due = quantiles @ bands.bands()
+        if n > 1:
+            due, slices["waiting"] = along.delay(due, state, self.layout["waiting"].offset, bands.waits[1:])
+        judged = ops.to_float(judged)
+        score, gain = bands.score(y, due), ops.concat([judged, judged]) * bands.rates
+        k_0 = self._part(state, "correction")
+        k = along.track(score, gain, k_0, bands.shares)
+        before = along.before(k, k_0)
+
+        excess = score - before
+        inside = judged * ops.to_float(~(ops.maximum(excess[..., 0:n], excess[..., n:]) > 0.0))
+        counts = along.count(ops.concat([judged, inside]), self._part(state, "coverage"))
+        ends = {"correction": k, "coverage": counts}
+        return before, slices | {name: ops.reshape(along.end(x, 2 * n), (0, -1)) for name, x in ends.items()}
+
+    def _part(self, state: Array, name: str) -> Array:
+        """One slice of the state for each channel, (B, C, ·)."""
+        part = self.layout[name]
+        return ops.reshape(state[:, part.span], (0, part.shape[0], part.size // part.shape[0]))
