@@ -97,7 +97,7 @@ class Sessions:
         if located:
             return arena.model.bundle, arena.gather([located.slot])[0]
         with _reading():
-            record = self._store.get(_stored(Table.LIVE, key))
+            record = self._store.get(stored(Table.LIVE, key))
         return None if record is None else (arena.model.bundle, np.frombuffer(record.state, np.float32))
 
     def locate(self, key: Key) -> Located:
