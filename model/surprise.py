@@ -1,15 +1,15 @@
 """How surprising an observation is: its two-sided tail probability in the forecast that was made before it.
 
 The distribution runs straight between the forecast's quantiles (its value at the observation is Dawid's probability integral
-transform, 1984) and falls off exponentially beyond the outermost ones: on average as far as a normal distribution does that
-has the same median and the same outermost quantile. So the surprise of calibrated forecasts is uniform, and goes to zero
-smoothly for extreme values.
+transform, 1984) and falls off exponentially beyond the outermost ones, as a Laplace distribution does that has the same
+median and the same outermost quantile. So the surprise of calibrated forecasts is uniform, and goes to zero smoothly for
+extreme values.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,10 +54,8 @@ def _scale(quantiles: Array, edges: Array, spread: Array, levels: Sequence[float
 
 
 def _beyond(level: float) -> float:
-    """Mean excess of a normal distribution beyond its quantile at a level above ½, in units of that quantile."""
-    normal = NormalDist()
-    z = max(normal.inv_cdf(level), 1e-6)
-    return (normal.pdf(z) / (1 - level) - z) / z
+    """Mean excess of a Laplace distribution beyond its quantile at a level, in units of its distance from the median."""
+    return 1 / math.log(0.5 / (1 - level)) if level > 0.5 else 0.0
 
 
 def _to_tails(levels: Sequence[float]) -> NDArray[np.float32]:
