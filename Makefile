@@ -41,7 +41,7 @@ bench: .venv/bench ## measure the service against its floors for some minutes (B
 	$(BIN)/python -m tests.benchmarks.serving $(BENCH)
 
 image: ## build the server's container image, tagged tidegate (DOCKER=podman works too)
-	$(DOCKER) build --tag tidegate .
+	BUILDAH_FORMAT=docker $(DOCKER) build --tag tidegate . # podman's own format has no health checks
 
 lock: .venv/bin/pip ## renew constraints.txt; torch stays where its line there says
 	grep '^torch==' constraints.txt > .venv/torch.txt

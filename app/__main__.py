@@ -23,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (SettingsError, ValueError) as error:
         print(f"tidegate: {error}", file=sys.stderr)  # noqa: T201 - this is a command line
         return 2
+    except KeyboardInterrupt:
+        return 130
 
 
 def _serve(options: dict[str, str]) -> int:
@@ -41,7 +43,7 @@ def _demo(options: dict[str, str | bool]) -> int:
     try:
         run.run(models, data, int(options["port"]), once=once)
     except stream.Refused as refusal:
-        raise ValueError(f"the server refused what the demo sent: {refusal}") from refusal
+        raise ValueError(f"the demo cannot go on: {refusal}; the server's last lines above may say why") from refusal
     return 0
 
 

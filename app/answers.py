@@ -185,13 +185,15 @@ def columns_fields(answers: Sequence[Stepped | Refusal], clock: Clock, *, with_f
         fields["levels"] = next((forecast.levels for forecast in found if forecast), ())
         fields["quantiles"] = Numbers(_together([None if one is None else by_level(one.values) for one in found]))
     errors = [
-        {"index": index} | refusal_fields(answer) for index, answer in enumerate(answers) if isinstance(answer, Refusal)
+        {"index": index} | refusal_fields(answer, clock)
+        for index, answer in enumerate(answers)
+        if isinstance(answer, Refusal)
     ]
     return fields | ({"errors": errors} if errors else {})
 
 
-def refusal_fields(refusal: Refusal) -> Fields:
-    return {"code": refusal.code, "detail": refusal.detail, **refusal.extra}
+def refusal_fields(refusal: Refusal, clock: Clock) -> Fields:
+    return {"code": refusal.code, "detail": refusal.detail, **refusal.members(clock)}
 
 
 @lru_cache(maxsize=1024)

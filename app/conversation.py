@@ -71,7 +71,7 @@ def ask(frame: AnyFrame, incarnations: Mapping[Key, int]) -> Asked:
 
 def error_frame(ref: Ref, refusal: Refusal) -> dict[str, Any]:
     """Why something was not done."""
-    return {"op": "error", "ref": ref, **answers.refusal_fields(refusal)}
+    return {"op": "error", "ref": ref, **answers.refusal_fields(refusal, int)}
 
 
 def update_frame(key: Key, stepped: Stepped) -> UpdateFrame:

@@ -129,7 +129,8 @@ def refused(call: Call, refusal: Refusal) -> Reply:
         logger.error("request %s was answered with an internal error: %s", request_id, refusal.detail)
     headers = [(b"x-request-id", request_id.encode())]
     if isinstance(refusal, Overloaded):
-        headers.append((b"retry-after", str(problems.RETRY_AFTER_SECONDS).encode()))
+        seconds = refusal.extra.get("retry_after", problems.RETRY_AFTER_SECONDS)
+        headers.append((b"retry-after", str(seconds).encode()))
     if isinstance(refusal, TooLarge):
         headers.append((b"connection", b"close"))  # what was not read would be taken for the next request
     return Reply(problems.problem(refusal, request_id), refusal.status, tuple(headers), problems.TYPE)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
-Extra = str | int | float | list[dict[str, str]]
+
+class Moment(NamedTuple):
+    """A time among the members of a refusal, in epoch seconds. Each surface writes it in its own way."""
+
+    seconds: float
+
+
+Extra = str | int | float | Moment | list[dict[str, str]]
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault of the program
@@ -20,6 +27,12 @@ class Refusal(Exception):  # noqa: N818 - a refusal is an answer, not a fault of
         super().__init__(detail)
         self.detail = detail
         self.extra: Mapping[str, Extra] = extra
+
+    def members(self, clock: Callable[[float], int | str]) -> dict[str, Any]:
+        """`extra` as it is written, times by `clock`."""
+        return {
+            name: clock(value.seconds) if isinstance(value, Moment) else value for name, value in self.extra.items()
+        }
 
 
 class Internal(Refusal):
@@ -120,7 +133,7 @@ class ModelMismatch(Refusal):
 
 
 class Overloaded(Refusal):
-    """More work waits than may wait; try again soon."""
+    """More work waits than may wait; try again soon, or after `retry_after` seconds."""
 
     status, code, title = 503, "overloaded", "The service is busy"
 

@@ -7,6 +7,7 @@ import secrets
 from typing import Any
 
 from app.errors import Refusal
+from app.times import format_time
 
 TYPE = "application/problem+json"
 MOST_ERRORS = 10
@@ -23,7 +24,7 @@ def problem(refusal: Refusal, request_id: str) -> dict[str, Any]:
         "detail": refusal.detail,
         "code": refusal.code,
         "request_id": request_id,
-        **refusal.extra,
+        **refusal.members(format_time),
     }
     if "errors" in document:
         document["errors"] = document["errors"][:MOST_ERRORS]

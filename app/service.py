@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from app.engine.backlog import TickLimits
 from app.engine.batcher import Batcher
-from app.engine.engine import Engine, TickLimits
+from app.engine.engine import Engine
 from app.engine.operations.base import Context, Operation
 from app.engine.registry import Models, open_models
 from app.engine.sessions import SessionLimits, Sessions
@@ -128,7 +129,7 @@ def running(settings: Settings) -> Iterator[Service]:
         sessions = Sessions(store, models, limits_of_sessions, time.time)
         service = Service(settings, models, store, sessions, metrics, asyncio.get_running_loop())
         context = Context(models, sessions, time.time, settings.gap_limit)
-        limits = TickLimits(settings.tick_rows, settings.chunk_steps, settings.tick_steps)
+        limits = TickLimits(settings.tick_rows, settings.chunk_steps, settings.tick_steps, settings.max_wait_seconds)
         service.batcher = Batcher(
             Engine(context, limits, metrics.on_tick),
             service.deliver,

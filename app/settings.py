@@ -54,6 +54,9 @@ class Settings(BaseModel):
         1000
     )
     queue_limit: Annotated[Count, Field(description="requests that may wait for the engine")] = 10_000
+    max_wait_seconds: Annotated[
+        float, Field(gt=0, description="wait for the engine beyond which requests are refused")
+    ] = 2.0
     tick_rows: Annotated[Count, Field(description="sessions computed as one batch")] = 256
     chunk_steps: Annotated[Count, Field(description="steps of a long sequence computed in one tick")] = 128
     tick_steps: Annotated[Count, Field(description="observations of all long sequences in one tick")] = 4096

@@ -103,7 +103,8 @@ class Socket:
         else:
             self._unanswered += asked.weight
             if asked.op in ENDING:
-                self._incarnations.pop(asked.operation.keys[0], None)
+                for key in asked.operation.keys:
+                    self._incarnations.pop(key, None)
 
     def _answer(self, asked: Asked, task: Task) -> None:
         self._unanswered -= asked.weight

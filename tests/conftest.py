@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.engine.engine import Engine, TickLimits
+from app.engine.backlog import TickLimits
+from app.engine.engine import Engine
 from app.engine.operations.base import Context
 from app.engine.registry import open_models
 from app.engine.session import Key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -89,6 +90,14 @@ def test_training_says_what_is_missing_where_only_serving_is_installed():
 def test_importing_the_service_starts_and_says_nothing():
     result = import_without(set(), "app.main", "app.__main__")
     assert (result.stdout, result.stderr) == ("1\n", "")
+
+
+@pytest.mark.parametrize("program", ["import app.main", "import training.graphs"])
+def test_onnxruntime_reports_to_nobody_and_keeps_nothing_in_the_home_directory(program, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    environment["HOME"] = str(tmp_path)
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, check=True)
+    assert list(tmp_path.rglob("*onnxruntime*")) == []
 
 
 def test_the_base_install_brings_no_torch():

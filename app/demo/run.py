@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 from rich.live import Live
@@ -35,11 +37,8 @@ def run(models: Path, data: Path, port: int, *, once: bool) -> None:
     series = read(data)
     with served(models, port) as server:
         sessions = live_sessions(series)
-        started = time.perf_counter()
-        try:
-            asyncio.run(stream(sessions, f"ws://127.0.0.1:{port}/v1/stream", console, started))
-        except KeyboardInterrupt:
-            return
+        console.print()
+        asyncio.run(stream(sessions, f"ws://127.0.0.1:{port}/v1/stream", console))
         console.print(curl_lines(sessions[-1].id, port), highlight=False, soft_wrap=True)
         if not once:
             console.print(f"Serving on http://127.0.0.1:{port} until Ctrl-C.")
@@ -47,19 +46,16 @@ def run(models: Path, data: Path, port: int, *, once: bool) -> None:
                 server.wait()
 
 
-async def stream(sessions: Sequence[LiveSession], url: str, console: Console, started: float) -> None:
+async def stream(sessions: Sequence[LiveSession], url: str, console: Console) -> None:
     """Run all sessions at once, with a table of their scores that follows them."""
-    follow = Live(console=console, refresh_per_second=8) if console.is_terminal else nullcontext()
-    async with connected(url) as client:
-        running = asyncio.gather(*(session.run(client, HORIZON) for session in sessions))
-        with follow as live:
-            while not running.done():
-                await asyncio.wait([running], timeout=0.12)
-                if live is not None:
-                    live.update(table(sessions, time.perf_counter() - started))
-        await running
-    if not console.is_terminal:
-        console.print(table(sessions, time.perf_counter() - started))
+    started = time.perf_counter()
+
+    def scores() -> Table:
+        return table(sessions, time.perf_counter() - started)
+
+    with Live(get_renderable=scores, console=console, refresh_per_second=8):
+        async with connected(url) as client:
+            await asyncio.gather(*(session.run(client, HORIZON) for session in sessions))
 
 
 def live_sessions(series: Series) -> list[LiveSession]:
@@ -76,19 +72,27 @@ def live_sessions(series: Series) -> list[LiveSession]:
 
 def table(sessions: Sequence[LiveSession], seconds: float) -> Table:
     """The scores of every session and of all together."""
-    title = f"Forecasts {HORIZON} hours ahead, scored as the truth arrives"
-    shown = Table(title=title, title_justify="left", caption_justify="left", box=None, pad_edge=False)
-    for heading in ("session", "hours", "WQL", "weekly naive", "better by", "last 7 days", "80 % band holds"):
+    shown = Table(
+        title=f"Forecasts {HORIZON} hours ahead of months never seen, scored as the truth arrives",
+        title_justify="left",
+        caption_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    for heading in ("session", "hours", "WQL", "weekly naive", "better by", "last 7 days", "80 % band"):
         shown.add_column(heading, justify="left" if heading == "session" else "right")
-    total = Tally()
-    hours = 0
+    overall, recent, hours = Tally(), Tally(), 0
     for session in sessions:
         done = session.score.steps - session.first if session.score.steps else 0
+        shown.add_row(session.id, f"{done:,}", *_cells(session.score.overall, session.score.recent))
+        overall.add(session.score.overall)
+        recent.add(session.score.recent)
         hours += done
-        total.add(session.score.overall)
-        shown.add_row(session.id, str(done), *_cells(session.score.overall, session.score.recent))
-    shown.add_row("[bold]all[/]", f"[bold]{hours}[/]", *(f"[bold]{cell}[/]" for cell in _cells(total, None)))
-    shown.caption = f"{hours / seconds:,.0f} steps/s, each with a forecast, on one socket"
+    shown.add_row("all", f"{hours:,}", *_cells(overall, recent), style="bold")
+    shown.caption = (
+        f"{hours / seconds:,.0f} steps/s, each with a forecast, on one socket\n"
+        "WQL: weighted quantile loss, less is better. Weekly naive: the week before"
+    )
     return shown
 
 
@@ -126,7 +130,10 @@ def served(models: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
         "--store",
         "memory",
     ]
-    process = subprocess.Popen(command)  # noqa: S603 - our own program
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    # In a process group of its own, so that Ctrl-C ends the stream first and then the server, which answers to the last.
+    process = subprocess.Popen(command, process_group=0)  # noqa: S603 - our own program
     try:
         deadline = time.monotonic() + STARTUP_S
         while not _ready(port):
@@ -141,6 +148,11 @@ def served(models: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
+def _leave(number: int, _: FrameType | None) -> None:
+    """End as if by ourselves, and the server with us."""
+    raise SystemExit(128 + number)
+
+
 def _ready(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=1) as answer:
@@ -149,9 +161,20 @@ def _ready(port: int) -> bool:
         return False
 
 
-def _cells(overall: Tally, recent: Tally | None) -> list[str]:
+def _cells(overall: Tally, recent: Tally) -> list[str]:
     if not overall.count:
         return ["–"] * 5
-    better = 1 - overall.wql / overall.naive_wql
-    week = f"{recent.wql:.3f}" if recent is not None and recent.count else ""
-    return [f"{overall.wql:.3f}", f"{overall.naive_wql:.3f}", f"{better:.0%}", week, f"{overall.coverage:.0%}"]
+    return [
+        f"{overall.wql:.3f}",
+        f"{overall.naive_wql:.3f}",
+        _better(overall),
+        _better(recent),
+        f"{overall.coverage:.0%}",
+    ]
+
+
+def _better(tally: Tally) -> str:
+    if not tally.naive_loss:
+        return "–"
+    share = 1 - tally.loss / tally.naive_loss
+    return f"[{'green' if share > 0 else 'red'}]{share:.0%}[/]"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from app.demo.observations import Series
@@ -18,10 +19,11 @@ from app.demo.score import Score
 
 WEEK = 7 * 24
 AHEAD = ("is_holiday",)
+CLOSED = "the server closed the connection"
 
 
 class Refused(Exception):  # noqa: N818 - the server's answer, not a fault of ours
-    """The server answered with an error frame."""
+    """The server answered with an error frame, or not at all."""
 
 
 class Client:
@@ -36,7 +38,10 @@ class Client:
         """Send a frame and return its reply; raises Refused with the server's reason."""
         number = next(self._numbers)
         reply = self._waiting[number] = asyncio.get_running_loop().create_future()
-        await self._socket.send(msgspec.json.encode(frame | {"ref": number}).decode())
+        try:
+            await self._socket.send(msgspec.json.encode(frame | {"ref": number}).decode())
+        except ConnectionClosed:
+            raise Refused(CLOSED) from None
         answer: dict[str, Any] = await reply
         if answer["op"] == "error":
             raise Refused(f"{answer['code']}: {answer['detail']}")
@@ -44,13 +49,15 @@ class Client:
 
     async def listen(self) -> None:
         """Hand every reply to the request that waits for it, until the socket closes."""
-        async for message in self._socket:
-            frame = msgspec.json.decode(message)
-            waiting = self._waiting.pop(frame.get("ref"), None)
-            if waiting is not None and not waiting.done():
-                waiting.set_result(frame)
+        with suppress(ConnectionClosed):
+            async for message in self._socket:
+                frame = msgspec.json.decode(message)
+                waiting = self._waiting.pop(frame.get("ref"), None)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(frame)
         for waiting in self._waiting.values():
-            waiting.set_exception(Refused("the server closed the connection"))
+            if not waiting.done():
+                waiting.set_exception(Refused(CLOSED))
 
 
 @asynccontextmanager

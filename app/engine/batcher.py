@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -37,9 +38,11 @@ class Batcher:
         self._queue_limit = queue_limit
         self._lanes = Lanes()
         self._ready: deque[Task] = deque()
+        self._ready_rows = 0
         self._thread = threading.Thread(target=self._run, name="tidegate-compute", daemon=True)
         self._change = threading.Condition()  # guards what follows
         self._inbox: deque[Task] = deque()
+        self._inbox_rows = 0
         self._unanswered: set[Task] = set()
         self._closed_because: Callable[[], Refusal] | None = None
 
@@ -49,14 +52,20 @@ class Batcher:
         return len(self._unanswered)
 
     def submit(self, task: Task) -> None:
-        """Queue a task; raises Overloaded when too many wait, and Draining or Internal when the thread has ended."""
+        """Queue a task; raises Overloaded when too many wait or for too long, and Draining or Internal when the thread has ended.
+
+        Too long is judged by what is queued and by how long ticks take. Who waits for earlier requests of its own session is not
+        counted, because others do not wait for it.
+        """
         with self._change:
             if self._closed_because:
                 raise self._closed_because()
             if len(self._unanswered) >= self._queue_limit:
                 raise Overloaded(f"{self._queue_limit} requests wait already; try again in a moment")
+            self._engine.pace.admit((self._ready_rows + self._inbox_rows) / self._tick_rows, time.perf_counter())
             self._unanswered.add(task)
             self._inbox.append(task)
+            self._inbox_rows += task.rows
             self._change.notify()
 
     def close(self) -> None:
@@ -94,17 +103,23 @@ class Batcher:
     def _take(self) -> list[Task]:
         """What waited, as far as nobody is ahead of it and it fits into one tick."""
         with self._change:
-            arrived, self._inbox = self._inbox, deque()
-        self._ready.extend(task for task in arrived if self._lanes.enter(task))
+            arrived, self._inbox, self._inbox_rows = self._inbox, deque(), 0
+        self._line_up(task for task in arrived if self._lanes.enter(task))
         taken, rows = [], 0
         while self._ready and rows < self._tick_rows:
             taken.append(self._ready.popleft())
             rows += taken[-1].rows
+        self._ready_rows -= rows
         return taken
+
+    def _line_up(self, tasks: Iterable[Task]) -> None:
+        for task in tasks:
+            self._ready.append(task)
+            self._ready_rows += task.rows
 
     def _answer(self, tasks: Sequence[Task]) -> None:
         for task in tasks:
-            self._ready.extend(self._lanes.leave(task))
+            self._line_up(self._lanes.leave(task))
         with self._change:
             self._unanswered.difference_update(tasks)
         if tasks:

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from app.engine import group
+from app.engine.backlog import Backlog, TickLimits
 from app.engine.group import Group
 from app.engine.operations.base import Context, Outcome
 from app.engine.operations.stepping import TakeSteps, begin_together
+from app.engine.pace import Pace
 from app.engine.task import Job, Task
 from app.errors import Internal, Refusal, StoreUnavailable
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class TickLimits:
-    """How much one tick does: rows of one encode, steps of one row at once, observations of long sequences in all."""
-
-    rows: int = 256
-    chunk_steps: int = 128
-    long_steps: int = 4096
 
 
 @dataclass(slots=True)
@@ -48,16 +40,18 @@ class Engine:
         self._context = context
         self._limits = limits
         self._on_tick = on_tick
-        self._long: deque[tuple[Job, Group]] = deque()
+        self._backlog = Backlog(limits)
+        self.pace = Pace(limits.rows, limits.wait_seconds)
 
     @property
     def is_busy(self) -> bool:
         """Whether long sequences wait for their next turn."""
-        return bool(self._long)
+        return len(self._backlog) > 0
 
     def tick(self, arrived: Sequence[Task]) -> list[Task]:
         """Begin tasks, move everybody on, and return the tasks that are answered: what changed is kept by then."""
         began, tick = time.perf_counter(), Tick()
+        self.pace.begin(began)
         jobs = self._begin(arrived)
         moved = self._encode(jobs, tick)
         computed = [job for job in unique([*jobs, *moved]) if job.is_computed and not job.is_answered]
@@ -65,7 +59,9 @@ class Engine:
         self._commit(self._finish(computed), tick)
         concerned = dict.fromkeys([*arrived, *(task for job in moved for task in job.tasks)])
         answered = [task for task in concerned if task.is_answered]
-        tick.tasks, tick.seconds = len(answered), time.perf_counter() - began
+        ended = time.perf_counter()
+        tick.tasks, tick.seconds = len(answered), ended - began
+        self.pace.end(ended, tick.rows)
         self._on_tick(tick)
         return answered
 
@@ -78,11 +74,19 @@ class Engine:
                 singles[task] = task.operation
                 continue
             with answering([task]):
-                jobs.append(Job([task], task.operation.begin(self._context)))
+                job = Job([task], task.operation.begin(self._context))
+                self._admit(job)
+                jobs.append(job)
         if singles:
             with answering(list(singles)):
                 jobs += self._begin_together(list(singles), list(singles.values()))
         return jobs
+
+    def _admit(self, job: Job) -> None:
+        """Raise Overloaded for long sequences that would be under way for too long beside those that are."""
+        ticks = self._backlog.ticks_before(job)
+        if ticks:
+            self.pace.admit(ticks, time.perf_counter())
 
     def _begin_together(self, tasks: Sequence[Task], operations: Sequence[TakeSteps]) -> list[Job]:
         together = begin_together(self._context, operations)
@@ -93,14 +97,16 @@ class Engine:
     def _encode(self, jobs: Iterable[Job], tick: Tick) -> list[Job]:
         """Everybody's next observations, equal lengths under one model together; the jobs that were moved."""
         turns: dict[tuple[int, int], list[tuple[Job, Group]]] = {}
-        for job, one, steps in [*self._live(jobs), *self._long_turns()]:
+        for job, one, steps in [*self._live(jobs), *self._backlog.turns()]:
             turns.setdefault((id(one.model), steps), []).append((job, one))
             tick.rows += one.rows
             tick.observations += one.rows * steps
         for (_, steps), members in turns.items():
             with answering([job for job, _ in members]):
                 group.encode([one for _, one in members], steps, self._limits.rows)
-            self._long.extend((job, one) for job, one in members if one.remaining and not job.is_answered)
+            for job, one in members:
+                if one.remaining and not job.is_answered:
+                    self._backlog.add(job, one)
         return [job for members in turns.values() for job, _ in members]
 
     def _live(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Group, int]]:
@@ -110,18 +116,7 @@ class Engine:
                 if one.remaining == 1:
                     yield job, one, 1
                 elif one.remaining:
-                    self._long.append((job, one))
-
-    def _long_turns(self) -> Iterator[tuple[Job, Group, int]]:
-        """The next chunks of long sequences in turn, so many that live steps never wait long for them."""
-        budget = self._limits.long_steps
-        while self._long and budget > 0:
-            job, one = self._long.popleft()
-            if job.is_answered:
-                continue
-            steps = min(one.remaining, self._limits.chunk_steps, max(1, self._limits.long_steps // one.rows))
-            budget -= steps * one.rows
-            yield job, one, steps
+                    self._backlog.add(job, one)
 
     def _decode(self, jobs: Iterable[Job], tick: Tick) -> None:
         wanted: dict[int, list[tuple[Job, Group]]] = {}

@@ -14,7 +14,7 @@ from app.engine.arrays import Flags, Floats
 from app.engine.registry import Models
 from app.engine.runtime import Model
 from app.engine.session import FACTS, Build, Ending, Facts, Key, Session, unpack
-from app.errors import ModelMismatch, Refusal, SessionGone, SessionNotFound, StoreUnavailable
+from app.errors import ModelMismatch, Moment, Refusal, SessionGone, SessionNotFound, StoreUnavailable
 from app.stores.base import CorruptRecord, Place, Record, Store, StoreError, Table
 from app.times import format_time
 from model.contract import Bundle
@@ -278,7 +278,9 @@ class Sessions:
 def gone(key: Key, ending: Ending) -> SessionGone:
     """The refusal for a session that ended."""
     at = format_time(ending.at)
-    return SessionGone(f"session {key.id!r} was {ending.reason} at {at}; open it anew", reason=ending.reason, at=at)
+    return SessionGone(
+        f"session {key.id!r} was {ending.reason} at {at}; open it anew", reason=ending.reason, at=Moment(ending.at)
+    )
 
 
 def _session(record: Record) -> Session:

@@ -12,7 +12,7 @@ import numpy as np
 
 from app.engine.arrays import Floats
 from app.engine.session import Session
-from app.errors import InvalidRequest, OffGrid, StepConflict, StepGap
+from app.errors import InvalidRequest, Moment, OffGrid, StepConflict, StepGap
 from app.times import format_time
 
 
@@ -67,7 +67,7 @@ def _first_step(session: Session, place: Place) -> int:
         raise OffGrid(
             f"time {format_time(place.time)} is not on the grid of one step every {session.frequency} s from "
             f"{format_time(session.start)}; the nearest grid time is {format_time(nearest)}",
-            nearest=format_time(nearest),
+            nearest=Moment(nearest),
         )
     step = offset + 1
     if step < 1:
@@ -82,14 +82,14 @@ def _first_step(session: Session, place: Place) -> int:
 
 
 def _gap(session: Session, first: int, gap_limit: int) -> StepGap:
-    expected, time = session.step + 1, format_time(session.next_time)
-    remedy = f"send step {expected} ({time}) first"
+    expected = session.step + 1
+    remedy = f"send step {expected} ({format_time(session.next_time)}) first"
     if session.on_gap == "missing":
         remedy = f"at most {gap_limit} steps are filled as missing; {remedy}"
     return StepGap(
         f"step {first} is beyond the next step; {remedy}",
         expected_step=expected,
-        expected_time=time,
+        expected_time=Moment(session.next_time),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from app.engine.group import Group
@@ -14,7 +14,8 @@ from app.engine.operations.base import Operation, Work
 class Task:
     """An operation, where its answer goes (`reply_to` means nothing here), and how far it is.
 
-    It is answered with a `reply` or an `error`. `ahead` counts the sessions where others come first.
+    It is answered with a `reply` or an `error`. `ahead` counts the sessions where others come first, `rows` how many rows of
+    a tick it takes up.
     """
 
     operation: Operation[Any]
@@ -23,11 +24,10 @@ class Task:
     is_answered: bool = False
     reply: Any = None
     error: Exception | None = None
+    rows: int = field(init=False)
 
-    @property
-    def rows(self) -> int:
-        """How many rows of a tick it takes up."""
-        return max(1, len(self.operation.keys))
+    def __post_init__(self) -> None:
+        self.rows = max(1, len(self.operation.keys))
 
     def answer(self, reply: Any) -> None:
         self.reply, self.is_answered = reply, True

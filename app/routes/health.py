@@ -20,6 +20,7 @@ LIMITS = (
     "max_resident",
     "gap_limit",
     "queue_limit",
+    "max_wait_seconds",
     "ws_frame_bytes",
     "ws_window",
     "ws_send_seconds",

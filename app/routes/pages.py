@@ -94,7 +94,7 @@ def _answer(answer: Document) -> str:
 
 def _link(schema: Document) -> str:
     if "$ref" not in schema:
-        return f"<code>{escape(schema.get('format', schema['type']))}</code>"
+        return f"<code>{escape(str(schema.get('format', schema['type'])))}</code>"
     name = escape(schema["$ref"].rpartition("/")[2])
     return f"<a href='#{name}'><code>{name}</code></a>"
 

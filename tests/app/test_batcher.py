@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from app.engine.backlog import TickLimits
 from app.engine.batcher import Batcher
-from app.engine.engine import TickLimits
 from app.engine.forecast import Wish
 from app.engine.lanes import Lanes
 from app.engine.operations.looking import Peek
@@ -190,6 +190,44 @@ def test_beyond_the_queue_limit_callers_are_told_that_the_service_is_busy(models
         lab.store.gate.set()
         assert [reply.result(5).step for reply in replies] == [1, 2, 3, 4, 5]
         assert crowd.submit(steps("a", 1)).result(5).step == 6
+
+
+def test_who_would_wait_too_long_is_told_when_to_try_again(models):
+    lab = Lab(models, store=GatedStore(), limits=TickLimits(wait_seconds=0.2))
+    with crowd_of(lab) as crowd:
+        wait([crowd.submit(opened(name)) for name in "ab"])
+        lab.store.reached.clear()
+        lab.store.gate.clear()
+        first = crowd.submit(steps("a", 1))
+        assert lab.store.reached.wait(5)
+        second = crowd.submit(steps("b", 1))  # the disk has only begun to hang
+        time.sleep(0.3)
+        with pytest.raises(Overloaded, match=r"would wait for 0\.\d s, and at most 0\.2 s") as refused:
+            crowd.submit(steps("b", 2))
+        assert refused.value.extra["retry_after"] == 1
+        lab.store.gate.set()
+        assert [first.result(5).step, second.result(5).step] == [1, 1]
+        assert crowd.submit(steps("b", 2)).result(5).step == 2
+
+
+def test_requests_behind_others_of_their_own_session_keep_nobody_else_out(models):
+    lab = Lab(models, limits=TickLimits(wait_seconds=4.5))
+    slow_ticks(lab.engine.pace)
+    crowd = Crowd(lab, tick_rows=1)  # its thread never starts
+    for _ in range(5):
+        crowd.submit(steps("a", 1))
+    with pytest.raises(Overloaded):
+        crowd.submit(steps("b", 1))  # nobody has looked yet whose turns the five are
+    assert len(crowd.batcher._take()) == 1
+    for _ in range(4):
+        crowd.submit(steps("b", 1))
+
+
+def slow_ticks(pace):
+    """As if ticks took a second each."""
+    for i in range(200):
+        pace.begin(float(i))
+        pace.end(float(i + 1), rows=1)
 
 
 class BrokenStore(GatedStore):

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from app.engine.engine import TickLimits
+from app.engine.backlog import TickLimits
 from app.engine.forecast import Wish
 from app.engine.operations.looking import Describe, ListSessions, Peek, ReadHistory
 from app.engine.operations.opening import Close, Open
@@ -20,6 +20,7 @@ from app.errors import (
     InvalidRequest,
     ModelMismatch,
     ModelNotFound,
+    Moment,
     Overloaded,
     Refusal,
     SessionExists,
@@ -284,7 +285,7 @@ def test_a_closed_session_says_when_and_why_it_ended(lab):
     for operation in (steps("a", 1), Peek(key(), ANY), Describe(key()), ReadHistory(key(), 1), Close(key())):
         with pytest.raises(SessionGone) as refusal:
             lab.ask(operation)
-        assert refusal.value.extra == {"reason": "closed", "at": "2026-01-01T12:00:00Z"}
+        assert refusal.value.extra == {"reason": "closed", "at": Moment(NOON)}
     assert lab.sessions.total == lab.sessions.resident == 0
 
 

@@ -16,16 +16,21 @@ from tests.crash.reference import compare
 from tests.crash.server import Restarted
 from tests.crash.transport import Rest, Socket
 
+SOME_STEPS = 300  # before the first kill and after the last
 SETTLE_SECONDS = 1.0  # more than any interval here, so that the end of the run is kept as well
 
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """How often the server is killed, how it keeps its sessions, and who streams to it."""
+    """How often the server is killed, how it keeps its sessions, and who streams to it.
+
+    What it is held to is the `promise` of a durability, its own by default.
+    """
 
     models: Path
     model: str
     durability: str = "sync"
+    promise: str | None = None
     kills: int = 200
     seed: int = 1
     interval_seconds: float = 0.25
@@ -36,7 +41,7 @@ class Experiment:
 
     @property
     def may_lose(self) -> bool:
-        return self.durability == "interval"
+        return (self.promise or self.durability) == "interval"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,9 @@ async def _stream(experiment: Experiment, server: Restarted, ledger: Ledger) -> 
     await server.ready()
     began = time.monotonic()
     streams = [asyncio.create_task(client.run(stop)) for client in clients]
+    await _acknowledged(ledger, SOME_STEPS)
     up = await _kill_often(experiment, server, ledger, streams)
+    await _acknowledged(ledger, SOME_STEPS)
     stop.set()
     await asyncio.gather(*streams)
     seconds = time.monotonic() - began
@@ -114,6 +121,13 @@ async def _kill_often(
             print(f"{kill + 1} kills, {_counts(ledger)}", flush=True)
     await server.ready()
     return up
+
+
+async def _acknowledged(ledger: Ledger, steps: int) -> None:
+    """Until so many more steps are acknowledged, or something is wrong."""
+    goal = ledger.counts["acknowledged"] + steps
+    while ledger.counts["acknowledged"] < goal and not ledger.violations:  # noqa: ASYNC110 - many clients count
+        await asyncio.sleep(0.02)
 
 
 def _kill(server: Restarted, ledger: Ledger) -> None:

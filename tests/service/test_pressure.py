@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import socket as sockets
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -26,7 +31,7 @@ def strict(models_dir, tmp_path_factory):
 
 
 def slowest_answer(server, name, seconds) -> float:
-    """The longest that a well-behaved client waits meanwhile."""
+    """The longest that a well-behaved client waits meanwhile; it is never refused."""
     slowest, end, step = 0.0, time.monotonic() + seconds, 0
     with talk(server) as socket:
         socket.ask(op="open", id=name, model="sum", version="1", start=NOON)
@@ -163,3 +168,42 @@ def test_a_caller_that_leaves_does_not_strand_the_others(strict, name):
         raw.sendall(head + body[:5])  # and never the rest
     assert strict.post(f"/v1/sessions/{name}/steps", {"values": [1]}).status_code == 200
     assert "Traceback" not in strict.log.read_text()
+
+
+def test_long_work_is_refused_before_it_would_wait_for_long_and_live_steps_go_on(models_dir, tmp_path, name):
+    body = msgspec.json.encode({"model": "sum", "version": "1", "series": [{"values": [1] * 400}] * 500})
+    with serving(models_dir, tmp_path, max_wait_seconds=0.5, tick_steps=256, store="memory") as hurried:
+        answers, stop = [], threading.Event()
+
+        def ask() -> None:
+            while not stop.is_set():
+                answers.append(httpx.post(f"{hurried.url}/v1/forecast", content=body, timeout=30))
+
+        askers = [threading.Thread(target=ask) for _ in range(8)]
+        for asker in askers:
+            asker.start()
+        slowest = slowest_answer(hurried, name, 3)
+        stop.set()
+        for asker in askers:
+            asker.join()
+    refused = [answer for answer in answers if answer.status_code != 200]
+    assert len(refused) < len(answers)
+    assert refused
+    assert all(answer.status_code == 503 and int(answer.headers["retry-after"]) >= 1 for answer in refused)
+    assert any("and at most 0.5 s are waited for; try again in" in answer.json()["detail"] for answer in refused)
+    assert slowest < IN_TIME
+
+
+def test_a_thousand_connections_over_rest_do_not_starve_a_websocket(server, name):
+    """Each of them has a request under way all the time, and is answered or told to come back."""
+    assert server.post("/v1/sessions", {"id": name, "model": "sum", "version": "1"}).status_code == 201
+    command = [sys.executable, Path(__file__).with_name("flood.py"), str(server.port), "1000", name]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as flood:
+        assert flood.stdout.readline() == "all connected\n"
+        slowest = slowest_answer(server, f"{name}-socket", 3)
+        statuses = json.loads(flood.communicate("stop\n")[0])
+    assert flood.returncode == 0
+    assert set(statuses) <= {"200", "503"}
+    assert statuses["200"]
+    assert sum(statuses.values()) >= 1000
+    assert slowest < IN_TIME

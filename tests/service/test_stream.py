@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -48,6 +49,9 @@ def test_open_step_peek_close(socket, name):
     assert socket.ask(op="close", ref=4, session=name) == {"op": "closed", "ref": 4, "session": name}
     reply = socket.ask(op="step", ref=5, session=name, values=[4])
     assert (reply["op"], reply["code"], reply["reason"]) == ("error", "session-gone", "closed")
+    assert abs(reply["at"] - time.time()) < 60
+    (refused,) = socket.ask(op="steps", ref=6, sessions=[name], values=[4])["errors"]
+    assert refused["at"] == reply["at"]
 
 
 def test_the_identity_of_a_step_is_its_place(socket, name):
@@ -59,8 +63,9 @@ def test_the_identity_of_a_step_is_its_place(socket, name):
     assert socket.ask(op="step", session=name, values=[5], step=4)["code"] == "step-conflict"
     gap = socket.ask(op="step", ref=7, session=name, values=[5], step=9)
     assert (gap["op"], gap["ref"], gap["code"], gap["expected_step"]) == ("error", 7, "step-gap", 5)
+    assert gap["expected_time"] == NOON + 4 * 3600
     off = socket.ask(op="step", session=name, values=[5], time=NOON + 1)
-    assert (off["code"], off["nearest"]) == ("off-grid", "2026-01-01T12:00:00Z")
+    assert (off["code"], off["nearest"]) == ("off-grid", NOON)
     assert socket.ask(op="step", session=name, values=[5])["step"] == 5
 
 

@@ -70,7 +70,7 @@ async def run(crowds: list[Crowd], watch: Watch, steps: int) -> list[Sample]:
         if done >= steps * len(samples) / SAMPLES:
             samples.append(watch.sample(time.monotonic() - began, done))
             print(row(samples[-1]), flush=True)
-    return samples
+    return [*samples, watch.sample(time.monotonic() - began, sum(crowd.counts["steps"] for crowd in crowds))]
 
 
 def report(crowds: list[Crowd], samples: list[Sample]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -21,13 +22,22 @@ class Script(Protocol):
     def request(self, lane: int) -> bytes: ...
 
     def lane_of(self, reply: bytes) -> int:
-        """Whose reply this is; raises ValueError where it is a refusal."""
+        """Whose reply this is; raises Refused where it is a refusal."""
+
+
+class Refused(Exception):  # noqa: N818 - the server's answer, not our mistake
+    """A request was refused; `lane` says whose it was, where that is known."""
+
+    def __init__(self, reply: bytes, lane: int | None = None) -> None:
+        super().__init__(f"the server refuses: {reply[:600].decode(errors='replace')}")
+        self.lane = lane
 
 
 class Connection:
     """One connection. In a closed loop `in_flight` requests are under way, by default one on each lane.
 
-    `send` puts a request on the wire, `close` ends the connection. What was answered stands in `seconds`, `ended` and `lanes`.
+    `send` puts a request on the wire, `close` ends the connection. What was answered stands in `seconds`, `ended` and `lanes`; a
+    refusal, where it is borne, counts as an answer that never comes.
     """
 
     def __init__(self, script: Script, in_flight: int | None = None) -> None:
@@ -36,6 +46,7 @@ class Connection:
         self.send: Callable[[bytes], None]
         self.close: Callable[[], None]
         self.is_closed_loop = False
+        self.bears_refusals = False
         self.failure: Exception | None = None
         self.seconds: list[float] = []
         self.ended: list[float] = []
@@ -56,10 +67,14 @@ class Connection:
         now = time.perf_counter()
         try:
             lane = self.script.lane_of(reply)
-        except ValueError as error:
-            self.failure = error
-            return
-        self.seconds.append(now - self._due[lane].popleft())
+        except Refused as refusal:
+            if refusal.lane is None or not self.bears_refusals:
+                self.failure = self.failure or refusal
+                return
+            lane, answered = refusal.lane, math.inf
+        else:
+            answered = now
+        self.seconds.append(answered - self._due[lane].popleft())
         self.ended.append(now)
         self.lanes.append(lane)
         if self.is_closed_loop:

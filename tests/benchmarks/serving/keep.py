@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -60,5 +61,6 @@ def held(bound: Bound, results: Results) -> dict[str, object]:
     }
 
 
-def figure(value: float) -> float:
-    return float(f"{value:.4g}")
+def figure(value: float) -> float | None:
+    """Four digits of it; None for what never came."""
+    return float(f"{value:.4g}") if math.isfinite(value) else None

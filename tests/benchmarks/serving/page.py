@@ -55,7 +55,7 @@ def bounds_table(bounds: list[Mapping[str, Any]]) -> str:
             html.escape(one["scenario"]),
             html.escape(one["what"]),
             one["must"],
-            f"{one['measured']:g}",
+            shown(one["measured"]),
             verdicts[one["holds"]],
         ]
         for one in bounds
@@ -67,12 +67,16 @@ def scenarios_table(scenarios: Mapping[str, Mapping[str, Any]]) -> str:
     body = [
         [
             html.escape(name), f"{one['rate']:,.0f} {one['unit']}",
-            *(f"{1e3 * seconds:.3g}" for seconds in one["latency"].values()),
+            *(shown(seconds, 1e3) for seconds in one["latency"].values()),
             f"{1e3 * one['cpu_per_1000']:.3g}", f"{100 * one['client_core']:.0f} %",
         ]
         for name, one in scenarios.items()
     ]  # fmt: skip
     return rows(["scenario", "per second", "p50 ms", "p99 ms", "p99.9 ms", "CPU µs each", "client's core"], body)
+
+
+def shown(value: float | None, scale: float = 1) -> str:
+    return "∞" if value is None else f"{value * scale:.3g}"
 
 
 def reached(bounds: list[Mapping[str, Any]]) -> str:

@@ -23,9 +23,10 @@ class Rounds:
     async def take(self, scenarios: Sequence[Scenario], results: Results, console: Console) -> None:
         """Add the samples of all rounds to the results. The garbage collector rests meanwhile."""
         wanted = self.wanted(scenarios)
+        names = {scenario.name for scenario in wanted}
         for scenario in wanted:
             results.samples[scenario.name] = []
-            results.floors[scenario.name] = scenario.floor
+            results.floors[scenario.name] = scenario.floor if scenario.floor in names else None
             results.units[scenario.name] = scenario.what
         gc.collect()
         gc.disable()
@@ -37,7 +38,9 @@ class Rounds:
         gc.enable()
 
     def wanted(self, scenarios: Sequence[Scenario]) -> list[Scenario]:
-        """The scenarios to be measured, with their floors."""
+        """The scenarios to be measured, with those they need."""
         names = {scenario.name for scenario in scenarios if self.only in scenario.name}
-        floors = {scenario.floor for scenario in scenarios if scenario.name in names}
-        return [scenario for scenario in scenarios if scenario.name in names | floors]
+        needed = {
+            name for scenario in scenarios if scenario.name in names for name in (scenario.floor, scenario.paced_by)
+        }
+        return [scenario for scenario in scenarios if scenario.name in names | needed]

@@ -15,12 +15,13 @@ Take = Callable[[float], Awaitable[Sample]]
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One row of the table; `what` is counted in its rate."""
+    """One row of the table; `what` is counted in its rate, and `paced_by` is the scenario whose rate sets its own."""
 
     name: str
     take: Take
     floor: str | None = None
     what: str = "steps"
+    paced_by: str | None = None
 
 
 def closed(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from tests.benchmarks.serving.connections import Refused
 from tests.benchmarks.serving.wires import check_success, post
 
 LEVELS = [0.1, 0.5, 0.9]
@@ -47,25 +48,26 @@ class Frames:
     def lane_of(self, reply: bytes) -> int:
         head = self._decode(reply)
         if head.op != "stepped":
-            raise ValueError(f"refused: {reply[:600]!r}")
+            raise Refused(reply, head.ref)
         return head.ref
 
 
 class Steps(Frames):
-    """Single steps with a forecast, one lane for each session."""
+    """Single steps with a forecast, one lane for each session; the server numbers them where they are not numbered."""
 
     weight = 1
 
-    def __init__(self, members: Members, codec: str = "json") -> None:
+    def __init__(self, members: Members, codec: str = "json", *, is_numbered: bool = True) -> None:
         super().__init__(codec)
         self.lanes = len(members.names)
         self._members = members
+        self._is_numbered = is_numbered
 
     def request(self, lane: int) -> bytes:
         self._members.steps[lane] += 1
         step = self._members.steps[lane]
         return self._encode({
-            "op": "step", "ref": lane, "session": self._members.names[lane], "step": step, "values": [value(step)],
+            "op": "step", "ref": lane, "session": self._members.names[lane], "step": step if self._is_numbered else None, "values": [value(step)],
             "forecast": OPTIONS,
         })  # fmt: skip
 

@@ -86,4 +86,4 @@ def at_half_load(server: Server, core: int, results: Results) -> Scenario:
                 connections, results.samples[BUSIEST][-1].rate / 2, seconds, server.process.pid, core
             )
 
-    return Scenario(f"{BUSIEST}, half load", take)
+    return Scenario(f"{BUSIEST}, half load", take, paced_by=BUSIEST)

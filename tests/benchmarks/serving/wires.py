@@ -7,7 +7,7 @@ from functools import partial
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from tests.benchmarks.serving.connections import Connection, Script
+from tests.benchmarks.serving.connections import Connection, Refused, Script
 
 MOST_FRAME_BYTES = 2**26
 LENGTH = b"content-length: "
@@ -87,6 +87,6 @@ def post(path: str, body: bytes) -> bytes:
 
 
 def check_success(response: bytes) -> None:
-    """Raises ValueError for a response that is a refusal."""
+    """Raises Refused for a response that is a refusal."""
     if not response.startswith(SUCCESS):
-        raise ValueError(f"refused: {response[:600].decode(errors='replace')}")
+        raise Refused(response)
