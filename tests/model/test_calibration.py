@@ -252,6 +252,15 @@ def test_covariates_known_ahead_are_known_to_the_forecast_that_is_judged(tmp_pat
     assert served.step(last)[1] == pytest.approx(1, abs=1e-3)
 
 
+def test_horizons_beyond_what_covariates_stay_steady_for_are_forecast_as_trained(tmp_path):
+    served = Served(tmp_path, steady=5)
+    assert served.bundle.calibration.ends == (1, 5)
+    state, _ = served.at_once(noise())
+    raw, corrected = served.raw(state)[0], served.forecast(state)[0]
+    np.testing.assert_allclose(corrected[5:], raw[5:], rtol=1e-6)
+    assert not np.allclose(corrected[:5], raw[:5], rtol=1e-3)
+
+
 def test_without_calibration_forecasts_stay_raw_and_observations_have_their_surprise(tmp_path):
     served = Served(tmp_path, calibrate=False)
     assert served.bundle.calibration is None
