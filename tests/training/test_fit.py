@@ -21,7 +21,7 @@ HOUR, T = 3600, 600
 def panel(*, channels=1, signed=False, covariates=0):
     random = np.random.default_rng(3)
     steps = np.arange(T)
-    day = 10 + 5 * np.sin(2 * np.pi * steps / 96)
+    day = 10 + 5 * np.sin(2 * np.pi * steps / 24)
     values = day[:, None] + random.normal(0, 0.5, (T, channels))
     values = values - 10 if signed else values
     values[random.random(T) < 0.05] = np.nan
@@ -140,7 +140,7 @@ def test_bands_follow_no_farther_than_covariates_known_ahead_stay_as_they_are():
         return Bands.of(design(data, split, config(horizon=24))).ends
 
     steps = np.arange(T)
-    assert followed(np.sin(2 * np.pi * steps / 24)) == (1, 5)
+    assert followed(np.sin(2 * np.pi * steps / 96)) == (1, 5)
     assert followed(np.random.default_rng(0).standard_normal(T)) == (1,)
     assert followed(steps // 24 % 30 == 0) == (1, 5, 24)  # a holiday a month
 
