@@ -13,7 +13,7 @@ DEMO := demo/models/metro/1/bundle.json
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo test lint format bench image lock clean
+.PHONY: help install demo test lint format bench accuracy image lock clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
@@ -39,6 +39,9 @@ format: install ## format the code and mend what ruff can mend
 
 bench: .venv/bench ## measure the service against its floors for some minutes (BENCH=--quick: for one, keeping nothing)
 	$(BIN)/python -m tests.benchmarks.serving $(BENCH)
+
+accuracy: install ## compare forecasts with published ones, on the data in TIDEGATE_BENCH_DATA (BENCH=--quick: only whether it runs)
+	$(BIN)/python -m tests.benchmarks.accuracy $(BENCH)
 
 image: ## build the server's container image, tagged tidegate (DOCKER=podman works too)
 	BUILDAH_FORMAT=docker $(DOCKER) build --tag tidegate . # podman's own format has no health checks

@@ -19,10 +19,10 @@ from app.engine.session import Key
 from app.errors import Refusal
 from app.frames import (
     AnyFrame,
+    ClosedFrame,
     CloseFrame,
     ColumnsFrame,
     ColumnsSteppedFrame,
-    DoneFrame,
     OpenedFrame,
     OpenFrame,
     PeekedFrame,
@@ -30,13 +30,16 @@ from app.frames import (
     Ref,
     StepFrame,
     SteppedFrame,
+    SubscribedFrame,
     SubscribeFrame,
+    UnsubscribedFrame,
     UnsubscribeFrame,
     UpdateFrame,
 )
 from app.service import TENANT
 
 SESSIONS_OF_WEIGHT = 64
+DONE = {CloseFrame: ClosedFrame, SubscribeFrame: SubscribedFrame, UnsubscribeFrame: UnsubscribedFrame}
 Answer = Stepped | Refusal
 
 
@@ -114,9 +117,8 @@ def _opened(ref: Ref, name: str, reply: Opened) -> OpenedFrame:
     return OpenedFrame(ref=ref, session=name, **answers.opened_fields(reply, int))
 
 
-def _done(frame: CloseFrame | SubscribeFrame | UnsubscribeFrame, _: Description | None) -> DoneFrame:
-    past = {CloseFrame: "closed", SubscribeFrame: "subscribed", UnsubscribeFrame: "unsubscribed"}
-    return DoneFrame(op=past[type(frame)], ref=frame.ref, session=frame.session)
+def _done(frame: CloseFrame | SubscribeFrame | UnsubscribeFrame, _: Description | None) -> Struct:
+    return DONE[type(frame)](ref=frame.ref, session=frame.session)
 
 
 def _never(_: None) -> Struct:

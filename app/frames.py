@@ -96,12 +96,51 @@ class PeekedFrame(PeekedReply, tag_field="op", tag="forecast", kw_only=True):
     ref: Ref
 
 
-class DoneFrame(Reply, kw_only=True):
-    """Something was done: `op` says what."""
+class ClosedFrame(Reply, tag_field="op", tag="closed", kw_only=True):
+    """A session has ended."""
 
-    op: str
     ref: Ref
     session: str
+
+
+class SubscribedFrame(Reply, tag_field="op", tag="subscribed", kw_only=True):
+    """Updates of a session will come."""
+
+    ref: Ref
+    session: str
+
+
+class UnsubscribedFrame(Reply, tag_field="op", tag="unsubscribed", kw_only=True):
+    """No more updates of a session will come."""
+
+    ref: Ref
+    session: str
+
+
+class ErrorFrame(Reply, tag_field="op", tag="error", kw_only=True):
+    """Something was not done; some codes add members of their own, as over REST."""
+
+    ref: Ref
+    code: str
+    detail: str
+
+
+class DrainingFrame(Reply, tag_field="op", tag="draining", kw_only=True):
+    """The server stops; connect again and resume by step."""
+
+
+ServerFrame = (
+    OpenedFrame
+    | SteppedFrame
+    | ColumnsSteppedFrame
+    | UpdateFrame
+    | PeekedFrame
+    | ClosedFrame
+    | SubscribedFrame
+    | UnsubscribedFrame
+    | ErrorFrame
+    | DrainingFrame
+)
 
 
 class _OnlyRef(Struct):

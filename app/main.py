@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from app import encoding, openapi
 from app.endpoint import Call, Endpoint, refused
 from app.errors import MethodNotAllowed, NotFound
-from app.routes import forecast, health, models, pages, sessions, stream
+from app.routes import forecast, health, models, pages, reference, sessions, stream
 from app.service import running
 from app.settings import Settings
 from app.stores.base import StoreFailure
@@ -35,7 +35,7 @@ class Tidegate(FastAPI):
             lifespan=_lifespan, exception_handlers={HTTPException: _unknown},
         )  # fmt: skip
         self.state.settings = settings
-        for endpoint in (*ENDPOINTS, *pages.ENDPOINTS):
+        for endpoint in (*ENDPOINTS, *pages.ENDPOINTS, *reference.ENDPOINTS):
             self.router.routes.append(Route(endpoint.path, endpoint, methods=[endpoint.method]))
         self.router.routes.append(WebSocketRoute("/v1/stream", stream.endpoint))
         self._short_ways = {

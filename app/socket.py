@@ -15,7 +15,7 @@ from app.engine.operations.rows import Stepped
 from app.engine.session import Key
 from app.engine.task import Task
 from app.errors import Internal, Refusal
-from app.frames import Codec
+from app.frames import Codec, DrainingFrame
 from app.service import Service
 from app.websocket import Wire
 
@@ -80,7 +80,7 @@ class Socket:
 
     def drain(self) -> None:
         """Say that the service stops, and close."""
-        self._send({"op": "draining"})
+        self._send(DrainingFrame())
         self._flush()
         self._wire.end(RESTART, "the service restarts; connect again and resume by step")
 

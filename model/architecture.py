@@ -16,7 +16,7 @@ class Architecture:
     `seasons` are seasonal periods, `cycles` are calendar periods in seconds with the number of their harmonics, `signed`
     says that values may be negative, `calibrate` that bands correct themselves as observations come, `steady` for how many
     steps covariates known ahead stay about as they are. `width`, `units`, `context` and `head` are the widths of the network,
-    in its order.
+    in its order, and `shapes` is of how many shapes over the horizon a forecast's features are made.
     """
 
     frequency: int  # seconds
@@ -35,11 +35,17 @@ class Architecture:
     width: int = 64
     context: int = 128
     head: int = 32
+    shapes: int = 16
 
     @property
     def longest(self) -> int:
         """The longest season, 1 where there is none."""
         return max(self.seasons, default=1)
+
+    @property
+    def shortest(self) -> int:
+        """The shortest season, 1 where there is none."""
+        return min(self.seasons, default=1)
 
     @property
     def recent_steps(self) -> int:
@@ -60,6 +66,11 @@ class Architecture:
     def anchors(self) -> int:
         """How many plain forecasts the network mixes."""
         return 2 + 2 * len(self.seasons)
+
+    @property
+    def reference(self) -> int:
+        """Which of them the others are seen from: the newest at the same phase of the shortest season, or the last value."""
+        return 3 if self.seasons else 0
 
     @property
     def middle(self) -> int:

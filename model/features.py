@@ -15,7 +15,7 @@ DAY, WEEK, YEAR = 86_400, 604_800, 31_556_952
 CYCLES = ((DAY, 4), (WEEK, 3), (YEAR, 2))  # seconds, and how many harmonics
 BOUND = 5.0  # of a value in units of spread: beyond it only the anchors see how large it is
 GAP_SCALE = 4.0  # steps of gap at which the network is told one half
-PHASE_DEPTH = 7
+PHASE_DEPTH = 14
 
 
 def fill_forward(y: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,7 +64,7 @@ def masked(values: Tensor) -> Tensor:
 def same_phase(season: int, horizon: int, remembered: int) -> list[list[int]]:
     """Where in the last `remembered` observations those of the same phase as each forecast step lie, newest first: [k][h].
 
-    As many seasons back as every step has, and at most seven.
+    As many seasons back as every step has, and at most fourteen.
     """
     offsets = [h - 1 - season * math.ceil(h / season) for h in range(1, horizon + 1)]
     depth = min(PHASE_DEPTH, (remembered + min(offsets)) // season + 1)

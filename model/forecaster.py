@@ -72,7 +72,9 @@ class Forecaster(nn.Module):
         self.cells = nn.ModuleList([cell(a.width, a.units), *(cell(a.units, a.units) for _ in range(a.layers - 1))])
         self.context = nn.Linear(a.units + own, a.context)
         self.channel_context = nn.Parameter(torch.zeros(len(a.channels), a.context))
-        self.by_horizon = nn.Linear(a.context, a.horizon * a.head)
+        self.amounts = nn.Linear(a.context, a.shapes * a.head)
+        self.shapes = nn.Parameter(torch.randn(a.horizon, a.shapes) / math.sqrt(a.shapes))
+        self.by_horizon = nn.Parameter(torch.zeros(a.horizon, a.head))
         self.ahead = nn.Linear(2 * a.anchors + waves + 2 * len(a.known_ahead), a.head, bias=False)
         self.mixture = nn.Linear(a.head, a.anchors)
         self.residual = nn.Linear(a.head, len(a.quantiles))
@@ -86,7 +88,7 @@ class Forecaster(nn.Module):
         """All that is known of series (B, T, C) from their start, without learning."""
         a = self.architecture
         y = values.transpose(0, 1).flatten(1)
-        level, spread, change, never_negative = scaling.scale(y, scaling.decay(a.longest), signed=a.signed)
+        level, spread, change, never_negative = scaling.scale(y, scaling.decay(a.shortest), signed=a.signed)
         last, gap = features.fill_forward(y)
         age = torch.ones_like(y).cumsum(0)
         window = torch.cat([torch.full((a.recent_steps, y.shape[1]), torch.nan), y])
@@ -110,11 +112,12 @@ class Forecaster(nn.Module):
         """The row's own past at each step, (T, R, ·): newest value, gap, age, lags and whether they are known, roughness."""
         a = self.architecture
         newest = features.normalise(tracked.last, tracked.level, tracked.spread, signed=a.signed)
-        lags = features.lagged(tracked.window, tracked.past, a.lags)
-        lags = features.normalise(lags, tracked.level[..., None], tracked.spread[..., None], signed=a.signed)
         age = torch.clamp_max(tracked.age / a.longest, 1.0)
         own = torch.stack([newest, tracked.gap / (tracked.gap + features.GAP_SCALE), age], 2)
-        return torch.cat([own, features.masked(lags), tracked.roughness], 2)
+        lags = features.lagged(tracked.window, tracked.past, a.lags)
+        unit = scaling.unit(tracked.spread, tracked.roughness, seasonal=bool(a.seasons))
+        lags = (lags - tracked.last[..., None]) / unit[..., None]
+        return torch.cat([own, features.masked(lags.clamp(-features.BOUND, features.BOUND)), tracked.roughness], 2)
 
     def forecast(self, outputs: Tensor, origin: Tracked, time: Tensor, future_covariates: Tensor) -> Tensor:
         """Quantiles (R, H, Q) in raw units from the recurrence's outputs (R, N) at origins, which are tracked for one step.
@@ -122,20 +125,22 @@ class Forecaster(nn.Module):
         `time` (B,) and `future_covariates` (B, H, K') are those of the sessions whose channels the rows are.
         """
         a = self.architecture
-        own, level, spread = self.see(origin)[0], origin.level[0], origin.spread[0]
-        centre = level if a.signed else torch.zeros_like(level)
-        recent = origin.window[-a.recent_steps :]
+        own, unit = self.see(origin)[0], scaling.unit(origin.spread, origin.roughness, seasonal=bool(a.seasons))[0]
+        recent, level = origin.window[-a.recent_steps :], origin.level[0]
         anchors = features.anchors(recent, origin.last[0], level, a.seasons, a.horizon)
-        anchors = (anchors - centre[:, None, None]) / spread[:, None, None]
+        reference = anchors[..., a.reference]
+        reference = torch.where(torch.isnan(reference), level[:, None], reference)[..., None]
+        anchors = (anchors - reference) / unit[:, None, None]
 
         context = self._by_channel(self.context(torch.cat([outputs, own], 1))) + self.channel_context
-        by_horizon = self.by_horizon(functional.silu(context).flatten(0, 1)).unflatten(1, (a.horizon, a.head))
+        amounts = self.amounts(functional.silu(context).flatten(0, 1)).unflatten(1, (a.shapes, a.head))
+        by_horizon = self.shapes @ amounts + self.by_horizon
         bounded = features.masked(anchors.clamp(-features.BOUND, features.BOUND))
         z = torch.tanh(by_horizon + self.ahead(torch.cat([bounded, self._ahead(time, future_covariates)], 2)))
         unknown = torch.isnan(anchors)
         weights = torch.softmax(torch.where(unknown, IMPOSSIBLE, self.mixture(z)), 2)
         base = (weights * torch.where(unknown, 0.0, anchors)).sum(2, keepdim=True)
-        quantiles = (base + self._residuals(z)) * spread[:, None, None] + centre[:, None, None]
+        quantiles = (base + self._residuals(z)) * unit[:, None, None] + reference
         floor = torch.where(origin.never_negative[0], 0.0, -torch.inf)[:, None, None]
         return quantiles if a.signed else torch.maximum(quantiles, floor)
 

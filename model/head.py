@@ -28,13 +28,13 @@ PLAIN = 2  # anchors that are always known: last value and level
 class Origin:
     """Where forecasts start and what is known there: every field (…, C, ·).
 
-    `seen` is `Forecaster.see` of it, `recalled` are the observations at a head's places of `recent`, if it has any, and
+    `unit` is `scaling.unit` and `seen` is `Forecaster.see` of it, `recalled` are the observations at a head's places of `recent`, if it has any, and
     `present` says which of them are known. Forecasts do not go below `floor`, if there is one.
     """
 
     last: Array
     level: Array
-    spread: Array
+    unit: Array
     floor: Array | None
     seen: Array
     outputs: Array
@@ -58,8 +58,11 @@ class Head:
         self.places = np.unique(np.concatenate([p.flatten() for p in phases])) if phases else np.zeros(0, np.int64)
         self.shares = self._shares(phases)
         self.anchor_weights, self.ahead_weights = np.split(w["ahead.weight"].T, [2 * a.anchors])
-        self.by_horizon = w["by_horizon.weight"].reshape(a.horizon, a.head, -1)[chosen].reshape(-1, a.context).T
-        self.by_horizon_bias = w["by_horizon.bias"].reshape(a.horizon, a.head)[chosen].flatten()
+        shapes = w["shapes"][chosen]
+        bias = shapes @ w["amounts.bias"].reshape(a.shapes, a.head) + w["by_horizon"][chosen]
+        self.shapes, self.bias = shapes, bias.flatten()
+        by_context = np.einsum("hs,skc->chk", shapes, w["amounts.weight"].reshape(a.shapes, a.head, a.context))
+        self.by_horizon = by_context.reshape(a.context, -1)
         self.steps_to_levels = _steps_to_levels(len(a.quantiles), a.middle)
 
     def _shares(self, phases: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.float32], ...]:
@@ -81,43 +84,46 @@ class Head:
         """Quantiles (R, h·Q) from what is known at the origin, and what the calendar and the covariates say of the time ahead:
         `ahead` (R, h·head) and `future` (R·h, head).
         """
-        a, spread, level = self.architecture, _rows(origin.spread), _rows(origin.level)
+        a, h, Q = self.architecture, len(self.horizons), len(self.architecture.quantiles)
         anchors, known = self._anchors(origin)
+        reference = anchors[..., a.reference : a.reference + 1]
+        if a.seasons:  # the last value is always there, that of the same phase need not be
+            reference = ops.where(known[..., a.reference : a.reference + 1] > 0.0, reference, anchors[..., 1:2])
+        unit = ops.reshape(origin.unit, (-1, 1, 1))
+        anchors = ops.where(known > 0.0, (anchors - reference) / unit, 0.0)
+        anchors, known = _rows(anchors, a.anchors), _rows(known, a.anchors)
+
         z = self._context(origin)
-        z = ops.reshape(z if ahead is None else z + ahead, (-1, a.head))
+        z = _rows(z if ahead is None else z + ahead, a.head)
         z = z + ops.concat([ops.clip(anchors, -BOUND, BOUND), known]) @ self.anchor_weights
         z = ops.tanh(z if future is None else z + future)
         logits = z @ self.weights["mixture.weight"].T + self.weights["mixture.bias"]
         weights = ops.softmax(ops.where(known > 0.0, logits, np.float32(IMPOSSIBLE)))
         # a product with ones and not a sum, which adds up in an order that depends on where in memory a row begins
-        quantiles = (weights * anchors) @ np.ones((a.anchors, len(a.quantiles)), np.float32) + self._residuals(z)
-        quantiles = ops.reshape(quantiles, (-1, len(self.horizons) * len(a.quantiles))) * spread
-        quantiles = quantiles + level if a.signed else quantiles
-        return quantiles if origin.floor is None else ops.maximum(quantiles, _rows(origin.floor))
+        quantiles = (weights * anchors) @ np.ones((a.anchors, Q), np.float32) + self._residuals(z)
+        quantiles = ops.reshape(quantiles, (-1, h, Q)) * unit + reference
+        if origin.floor is not None:
+            quantiles = ops.maximum(quantiles, ops.reshape(origin.floor, (-1, 1, 1)))
+        return _rows(quantiles, h * Q)
 
     def _anchors(self, origin: Origin) -> tuple[Array, Array]:
-        """The plain forecasts of `features.anchors` in units of spread, zero where unknown, and one where known: (R·h, A)."""
+        """The plain forecasts of `features.anchors` and one where they are known, zero where not: (R, h, A)."""
         A, h = self.architecture.anchors, len(self.horizons)
         values = ops.concat([origin.last, origin.level])
         if origin.recalled is not None:
-            empty = origin.level if self.architecture.signed else 0.0
-            values = ops.concat([ops.where(origin.present, origin.recalled, empty), values])
-        values = (values - origin.level if self.architecture.signed else values) / origin.spread
-        anchors, always = (
-            _rows(values, len(self.places) + PLAIN) @ self.shares[0],
-            np.tile(np.arange(A) < PLAIN, h).astype(np.float32),
-        )
+            values = ops.concat([ops.where(origin.present, origin.recalled, 0.0), values])
+        anchors, always = _rows(values, len(self.places) + PLAIN) @ self.shares[0], np.tile(np.arange(A) < PLAIN, h)
         if origin.recalled is None:
-            return ops.reshape(anchors, (-1, A)), ops.reshape(anchors * 0.0 + 1.0, (-1, A))
+            return ops.reshape(anchors, (-1, h, A)), ops.reshape(anchors * 0.0 + 1.0, (-1, h, A))
         counts = _rows(ops.to_float(origin.present), len(self.places)) @ np.concatenate(self.shares[1:], 1)
         anchors = anchors / ops.clip(counts[..., 0 : h * A], 1.0)
-        known = ops.clip(counts[..., h * A :] + always, None, 1.0)
+        known = ops.clip(counts[..., h * A :] + always.astype(np.float32), None, 1.0)
         is_newest = np.tile((np.arange(A) >= PLAIN) & (np.arange(A) % 2 == 1), h).astype(np.float32)
         instead = (
             np.kron(np.eye(h), np.eye(A, k=1)).astype(np.float32) * is_newest
         )  # the mean where the newest is missing
         anchors = ops.where(counts[..., 0 : h * A] + (1 - is_newest) > 0.0, anchors, anchors @ instead)
-        return ops.reshape(anchors, (-1, A)), ops.reshape(known, (-1, A))
+        return ops.reshape(anchors, (-1, h, A)), ops.reshape(known, (-1, h, A))
 
     def _context(self, origin: Origin) -> Array:
         """What the past says of each horizon, (R, h·head)."""
@@ -128,7 +134,12 @@ class Head:
             context = _rows(inputs, w["context.weight"].shape[1]) @ w["context.weight"].T + bias[0]
         else:
             context = _rows(inputs @ w["context.weight"].T + bias, bias.shape[1])
-        return (context * ops.sigmoid(context)) @ self.by_horizon + self.by_horizon_bias
+        context = context * ops.sigmoid(context)
+        a, h = self.architecture, len(self.horizons)
+        if h <= a.shapes:
+            return context @ self.by_horizon + self.bias
+        amounts = ops.reshape(context @ w["amounts.weight"].T, (-1, a.shapes, a.head))
+        return _rows(self.shapes @ amounts, h * a.head) + self.bias
 
     def _residuals(self, z: Array) -> Array:
         """Non-decreasing residual quantiles, (R·h, Q), as `Forecaster` makes them."""

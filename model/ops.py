@@ -98,6 +98,9 @@ class Node:
     def __matmul__(self, other: Any) -> Node:
         return self._emit("MatMul", self, other)
 
+    def __rmatmul__(self, other: Any) -> Node:
+        return self._emit("MatMul", other, self)
+
     def __gt__(self, other: Any) -> Node:
         return self._emit("Greater", self, other)
 
@@ -229,6 +232,11 @@ def scan(step: Callable[..., Array], initial: Array, *sequences: Array) -> Array
         "Scan", initial, *sequences, outputs=2, body=graph, num_scan_inputs=len(sequences)
     )
     return all_states
+
+
+def smallest(x: Array) -> Array:
+    """The least of the last axis, which stays with size one."""
+    return x.graph.emit("ReduceMin", x, np.array([-1]), keepdims=1) if isinstance(x, Node) else x.min(-1, keepdims=True)
 
 
 def running_total(x: Array, axis: int) -> Array:

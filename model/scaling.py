@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-HALF_LIFE_SEASONS = 7
-ROUGHNESS_SEASONS = 1  # half-life of the size of changes: bands must follow how noisy a series is now
+HALF_LIFE_SEASONS = 7  # of the shortest: a week of days
+ROUGHNESS_SEASONS = 1  # of the longest, half-life of the size of changes: bands must follow how noisy a series is now
 SHORTEST_SEASON = 4  # for the half-lives, where there is no season
 SMALLEST_SPREAD = 1e-30
 LARGEST_CHANGE = 3.0
@@ -18,9 +18,9 @@ SMOOTHEST, ROUGHNESS_UNIT = 1e-3, 3.0
 BLOCK = 128
 
 
-def decay(longest_season: int, seasons: float = HALF_LIFE_SEASONS) -> float:
-    """What a step leaves of the weights of the past, for a half-life of so many of the longest season."""
-    return float(0.5 ** (1 / (seasons * max(longest_season, SHORTEST_SEASON))))
+def decay(season: int, seasons: float = HALF_LIFE_SEASONS) -> float:
+    """What a step leaves of the weights of the past, for a half-life of so many seasons."""
+    return float(0.5 ** (1 / (seasons * max(season, SHORTEST_SEASON))))
 
 
 def scale(y: Tensor, decay: float, *, signed: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -55,6 +55,14 @@ def roughness(y: Tensor, lagged: Tensor, spread: Tensor, decay: float) -> Tensor
     mean = leaky_mean(torch.where(seen, change, 0.0), decay) / weight.clamp_min(SMALLEST_SPREAD)
     ratio = (mean / spread[..., None]).clamp(SMOOTHEST, 1 / SMOOTHEST)
     return torch.where(weight > 0, torch.log(ratio) / ROUGHNESS_UNIT, 0.0)
+
+
+def unit(spread: Tensor, roughness: Tensor, *, seasonal: bool) -> Tensor:
+    """How large an error to reckon with: the smallest size of change from season to season (or from step to step, where no
+    season is known), (T, R), from the spread (T, R) and the roughness (T, R, differences). The spread, before any is seen.
+    """
+    smallest = (roughness[..., 1:] if seasonal else roughness).min(-1).values
+    return spread * torch.exp(ROUGHNESS_UNIT * smallest)
 
 
 def leaky_mean(x: Tensor, decay: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from itertools import pairwise
@@ -23,8 +24,10 @@ from model.contract import NAME_PATTERN
 from training.errors import InputError, suggestion
 from training.times import parse_duration, parse_time
 
+MINUTES = re.compile(r"(?<=\d)m$")  # of a budget, which is never in months
 SPELLED = WithJsonSchema({"type": "string"})  # a person writes text, which becomes a number
 Duration = Annotated[int, BeforeValidator(lambda given: parse_duration(str(given))), SPELLED]
+Budget = Annotated[int, BeforeValidator(lambda given: parse_duration(MINUTES.sub("min", str(given)))), SPELLED]
 Moment = Annotated[int, BeforeValidator(lambda given: parse_time(str(given))), SPELLED]
 File = Annotated[
     Path, Strict(strict=False)
@@ -42,7 +45,11 @@ class FitConfig(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
     data: File = Field(description="the history: a .csv, .csv.gz or .parquet file, one row per time (and series)")
-    time: str = Field("time", description="the column of times; without an offset they are UTC")
+    time: str | None = Field(
+        None,
+        description="the column of times (without an offset they are UTC) or of row numbers; if left out, the one called "
+        "time, or the order of rows",
+    )
     target: Names = Field(min_length=1, description="the column to forecast, or several")
     series: str | None = Field(None, description="the column that names the series, where the file holds several")
     covariates: Names = Field((), description="columns known up to the present")
@@ -73,7 +80,10 @@ class FitConfig(BaseModel):
     layers: int = Field(1, ge=1, description="recurrent layers")
     seed: int = Field(0, ge=0, description="of all that is random; the same seed gives the same model")
     steps: int = Field(1_200, ge=1, description="optimiser steps, at the most")
-    batch: int = Field(32, ge=1, description="windows in an optimiser step")
+    budget: Budget | None = Field(
+        None, description="time that the fit may take, such as 2m or 1h; no limit if left out"
+    )
+    batch: int = Field(32, ge=1, description="windows of one channel in an optimiser step")
     learning_rate: float = Field(2e-3, gt=0, description="at its highest")
     window: int = Field(336, ge=2, description="steps of a training window")
     burn_in: int = Field(168, ge=0, description="steps of a window before its first forecast")
@@ -84,7 +94,7 @@ class FitConfig(BaseModel):
     def columns(self) -> tuple[str, ...]:
         """All columns that the fit reads."""
         return (
-            self.time,
+            *([self.time] if self.time else []),
             *([self.series] if self.series else []),
             *self.target,
             *self.covariates,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from model.contract import Covariate
 from training import grid
+from training.clock import Kind, read_clock
 from training.errors import InputError
 from training.files import Table, read_table
 from training.times import format_time
@@ -21,7 +22,7 @@ from training.times import format_time
 class Columns:
     """Which columns of a file play which role."""
 
-    time: str
+    time: str | None
     target: tuple[str, ...]
     series: str | None = None
     covariates: tuple[Covariate, ...] = ()
@@ -42,13 +43,16 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Series of one frequency (seconds); of their grid points `filled` are not in the file, and missing."""
+    """Series of one frequency (seconds); of their grid points `filled` are not in the file, and missing. Where the clock
+    does not tell times, every series counts its own from 1970 on.
+    """
 
     frequency: int
     channels: tuple[str, ...]
     covariates: tuple[Covariate, ...]
     series: tuple[Series, ...]
     filled: int
+    clock: Kind = Kind.TIMES
 
     def __len__(self) -> int:
         return sum(len(series) for series in self.series)
@@ -86,8 +90,9 @@ def read_panel(path: Path, columns: Columns, frequency: int | None = None) -> Pa
     Raises InputError naming file, column and row for what cannot be used.
     """
     table = read_table(path)
-    times = grid.Times(table, columns.time, table.times(columns.time))
     ids = table.labels(columns.series) if columns.series else np.full(len(table), path.name.split(".")[0])
+    clock = read_clock(table, columns.time, ids, frequency)
+    times = grid.Times(table, clock.column, clock.seconds)
     values = _targets(table, columns.target)
     covariates = _side_by_side(table, [covariate.name for covariate in columns.covariates])
 
@@ -102,16 +107,19 @@ def read_panel(path: Path, columns: Columns, frequency: int | None = None) -> Pa
         on_grid = grid.spread(places, values[rows]), grid.spread(places, covariates[rows])
         series.append(Series(str(ids[rows[0]]), int(times.seconds[rows[0]]), *on_grid))
     filled = sum(len(one) for one in series) - len(table)
-    return Panel(frequency, columns.target, columns.covariates, tuple(series), filled)
+    return Panel(frequency, columns.target, columns.covariates, tuple(series), filled, clock.kind)
 
 
 def split_panel(panel: Panel, horizon: int, validate_from: int | None = None, test_from: int | None = None) -> Split:
     """Training, validation and test part of every series, by calendar time.
 
-    Left out, the test part is the last fifth of the time that the series span, and validation the tenth before it.
+    Left out, the test part is the last fifth of the time that the series span, and validation the tenth before it; of each
+    series by itself, where they have no times to compare.
     Raises InputError when a series has fewer steps in a part than a forecast is long, or there is nothing to learn from or
     to judge by.
     """
+    if panel.clock is not Kind.TIMES and validate_from is None and test_from is None:
+        return _split_each(panel, horizon)
     span = panel.end - panel.start
     test_from = panel.end - span // 5 if test_from is None else test_from
     validate_from = test_from - span // 10 if validate_from is None else validate_from
@@ -122,6 +130,17 @@ def split_panel(panel: Panel, horizon: int, validate_from: int | None = None, te
     fences = [(panel.row(series, validate_from), panel.row(series, test_from)) for series in panel.series]
     for series, (validate, test) in zip(panel.series, fences, strict=True):
         _refuse_short(series, (0, validate, test, len(series)), horizon)
+    _refuse_empty(panel, fences)
+    return Split(*(tuple(rows) for rows in zip(*fences, strict=True)))
+
+
+def _split_each(panel: Panel, horizon: int) -> Split:
+    """The last fifth of every series for the test, the tenth before it for validation, and a horizon at the least."""
+    fences = []
+    for series in panel.series:
+        test = len(series) - max(horizon, len(series) // 5)
+        fences.append((test - max(horizon, len(series) // 10), test))
+        _refuse_short(series, (0, *fences[-1], len(series)), horizon)
     _refuse_empty(panel, fences)
     return Split(*(tuple(rows) for rows in zip(*fences, strict=True)))
 

@@ -79,10 +79,14 @@ class Table:
         row = int(self.frame[ROW][i])
         return f"row {row}" if self.path.suffix == ".parquet" else f"row {row} (line {row + 1})"
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the file."""
+        return [column for column in self.frame.columns if column != ROW]
+
     def _column(self, name: str) -> pl.Series:
-        known = [column for column in self.frame.columns if column != ROW]
-        if name not in known:
-            raise InputError(f"{self.path}: column {name!r} is not in the file; {suggestion(name, known)}")
+        if name not in self.columns:
+            raise InputError(f"{self.path}: column {name!r} is not in the file; {suggestion(name, self.columns)}")
         return self.frame[name]
 
     def _datetimes(self, column: pl.Series) -> NDArray[np.int64]:

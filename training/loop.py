@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from model import features
 from model.architecture import Architecture
 from model.calibration import Bands
 from model.forecaster import Forecaster
+from training.clock import Kind
 from training.config import FitConfig
 from training.dataset import Panel, Split
 from training.seasons import default_seasons
@@ -27,8 +29,10 @@ FINAL_RATE = 0.03
 CLIP = 1.0
 WEIGHT_DECAY = 0.01
 AVERAGING = 0.997  # of weights, exponentially, once there are enough of them
-STRIDE = 8  # steps between forecast origins in a window
-VALIDATE_EVERY = 100
+STRIDE = 8  # steps between forecast origins in a window, at the least
+ORIGINS_AHEAD = 6  # and this many at the most within a horizon: their forecasts have nearly everything in common
+VALIDATE_EVERY = 50
+SLOWER = 0.5  # the learning rate after a validation without a better one
 VALIDATION_WINDOWS = 64
 COLD_EVERY = 8  # every so many batches are sessions from their very start
 COLD_ORIGINS = 16
@@ -39,7 +43,9 @@ POINTS_HIDDEN, BLOCKS_HIDDEN = 0.05, 0.10
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a fit stands after an optimiser step; `validation` is there only when it was just measured."""
+    """Where a fit stands after an optimiser step; `validation` is there only when it was just measured. `steps` is how many
+    there will be, a guess where time is what ends them.
+    """
 
     step: int
     steps: int
@@ -64,7 +70,10 @@ class Fit:
             self.forecaster.parameters(), lr=config.learning_rate, weight_decay=WEIGHT_DECAY
         )
         self.levels = torch.tensor(config.quantiles)
-        self.step, self.best_loss, self.stale = 0, math.inf, 0
+        self.step, self.best_loss, self.stale, self.slower = 0, math.inf, 0, 1.0
+        self.seconds = 0.0
+        self.windows = max(1, round(config.batch / len(panel.channels)))
+        self.stride = max(STRIDE, config.horizon // ORIGINS_AHEAD)
         self.window = max(2, min(config.window, max(split.validate_from)))  # no longer than there is to learn from
         self.burn_in = min(config.burn_in, self.window // 2)
         hidden = np.random.default_rng(config.seed)
@@ -73,13 +82,22 @@ class Fit:
         self.held_out = Windows(self.forecaster, validation_sessions(panel, split, self.window), self.window)
 
     def __iter__(self) -> Iterator[Progress]:
-        while self.step < self.config.steps and self.stale <= self.config.patience:
+        began = time.monotonic() - self.seconds
+        while self.done < 1 and self.stale <= self.config.patience:
             rate = self._set_learning_rate()
             loss = self._learn()
             self.step += 1
-            due = self.step % VALIDATE_EVERY == 0 or self.step == self.config.steps
+            self.seconds = time.monotonic() - began
+            due = self.step % VALIDATE_EVERY == 0 or self.done >= 1
             validation = self._validate() if due else None
-            yield Progress(self.step, self.config.steps, loss, validation, self.best_loss, rate)
+            steps = max(self.step, math.ceil(self.step / self.done))
+            yield Progress(self.step, steps, loss, validation, self.best_loss, rate)
+
+    @property
+    def done(self) -> float:
+        """How much of the fit lies behind, from 0 to 1: of the steps or of the time, whichever ends it sooner."""
+        of_time = 0.0 if self.config.budget is None else self.seconds / self.config.budget
+        return min(1.0, max(self.step / self.config.steps, of_time))
 
     def judge(self) -> float:
         """The validation loss of the weights as they are now, which become the best if they are; for a run that ends here."""
@@ -99,7 +117,7 @@ class Fit:
             "best_weights": self.best_weights,
             "optimiser": self.optimiser.state_dict(),
             "random": self.random.get_state(),
-            "progress": (self.step, self.best_loss, self.stale),
+            "progress": (self.step, self.best_loss, self.stale, self.slower, self.seconds),
         }
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
@@ -108,15 +126,15 @@ class Fit:
         self.best_weights = checkpoint["best_weights"]
         self.optimiser.load_state_dict(checkpoint["optimiser"])
         self.random.set_state(checkpoint["random"])
-        self.step, self.best_loss, self.stale = checkpoint["progress"]
+        self.step, self.best_loss, self.stale, self.slower, self.seconds = checkpoint["progress"]
 
     def _learn(self) -> float:
         if self.step % COLD_EVERY == COLD_EVERY - 1:
             windows, origins = self.cold, early_origins(self.window)
         else:
-            offset = int(torch.randint(STRIDE, (1,), generator=self.random))
-            windows, origins = self.warm, torch.arange(self.burn_in + offset, self.window, STRIDE)
-        batch = windows.batch(windows.draw(self.config.batch, self.random), origins)
+            offset = int(torch.randint(self.stride, (1,), generator=self.random))
+            windows, origins = self.warm, torch.arange(self.burn_in + offset, self.window, self.stride)
+        batch = windows.batch(windows.draw(self.windows, self.random), origins)
         loss = pinball(run(self.forecaster, batch), batch, self.levels)
         self.optimiser.zero_grad()
         loss.backward()
@@ -130,19 +148,21 @@ class Fit:
     def _validate(self) -> float:
         starts = self.held_out.starts
         chosen = starts[torch.linspace(0, len(starts) - 1, min(VALIDATION_WINDOWS, len(starts))).long()]
-        origins = torch.arange(self.burn_in, self.window, STRIDE)
+        origins = torch.arange(self.burn_in, self.window, self.stride)
         batch = self.held_out.batch(chosen, origins)
         loss = float(pinball(run(self.averaged, batch), batch, self.levels))
-        self.stale = 0 if loss < self.best_loss else self.stale + 1
         if loss < self.best_loss:
-            self.best_loss, self.best_weights = loss, copy.deepcopy(self.averaged.state_dict())
+            self.stale, self.best_loss, self.best_weights = 0, loss, copy.deepcopy(self.averaged.state_dict())
+        else:
+            self.stale, self.slower = self.stale + 1, self.slower * SLOWER
+            self.forecaster.load_state_dict(self.best_weights)
+            self.averaged.load_state_dict(self.best_weights)
         return loss
 
     def _set_learning_rate(self) -> float:
-        """Linear warm-up, then a cosine down to a few per cent."""
-        done = self.step / self.config.steps
-        cosine = FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * done)) / 2
-        rate = self.config.learning_rate * min(1.0, (self.step + 1) / WARM_UP) * cosine
+        """Linear warm-up, then a cosine down to a few per cent, slower after each validation without a better one."""
+        cosine = FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * self.done)) / 2
+        rate = self.config.learning_rate * min(1.0, (self.step + 1) / WARM_UP) * cosine * self.slower
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         return float(rate)
@@ -161,7 +181,7 @@ def design(panel: Panel, split: Split, config: FitConfig) -> Architecture:
         channels=panel.channels,
         covariates=panel.covariates,
         seasons=tuple(seasons),
-        cycles=features.usable_cycles(panel.frequency, longest * panel.frequency),
+        cycles=() if panel.clock is Kind.ORDER else features.usable_cycles(panel.frequency, longest * panel.frequency),
         signed=any((values < 0).any() for values in train),
         cell=config.cell,
         layers=config.layers,

@@ -44,7 +44,7 @@ class Display:
         before = progress.loss if self.loss is None else self.loss
         self.loss = SMOOTHING * before + (1 - SMOOTHING) * progress.loss
         if self.console.is_terminal:
-            self.live.update(self.task, completed=progress.step, loss=f"{self.loss:.4f}")
+            self.live.update(self.task, completed=progress.step, total=progress.steps, loss=f"{self.loss:.4f}")
         if progress.validation is None:
             return
         if self.console.is_terminal:

@@ -61,7 +61,7 @@ def run(request: Request, data: Data, arguments: Sequence[str], console: Console
 
 
 def learn(fit: Fit, curve: Curve, run: Run, interruption: Interruption, console: Console) -> str:
-    """Fit with a checkpoint at every validation; how it ended: at the last step, by an early stop or by Ctrl-C."""
+    """Fit with a checkpoint at every validation; how it ended: last step, end of the budget, early stop or Ctrl-C."""
     before, began = curve.seconds, time.monotonic()
     with Display(console, fit.config.steps, fit.step) as display:
         for progress in fit:
@@ -76,8 +76,8 @@ def learn(fit: Fit, curve: Curve, run: Run, interruption: Interruption, console:
             display.show(progress)
             if interruption.asked:
                 break
-    if fit.step == fit.config.steps:
-        return "last step"
+    if fit.done >= 1:
+        return "last step" if fit.step == fit.config.steps else "budget"
     if fit.stale > fit.config.patience:
         console.print(f"Stopped early at step {fit.step}: {fit.stale} validations brought no better one.")
         return "early stop"

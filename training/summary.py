@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from training.clock import Kind
 from training.config import FitConfig
 from training.dataset import Panel, Split
 from training.evaluate import OURS
@@ -17,13 +18,16 @@ def describe_data(config: FitConfig, panel: Panel, split: Split) -> str:
     """The data and their parts, gaps said aloud."""
     steps = f"{len(panel):,} steps of {format_duration(panel.frequency)}"
     series = f"{len(panel.series):,} series" if len(panel.series) > 1 else "one series"
-    lines = [f"{config.data.name}: {series}, {steps}, {format_time(panel.start)} to {format_time(panel.end)}"]
+    timed = panel.clock is Kind.TIMES
+    span = f"{format_time(panel.start)} to {format_time(panel.end)}" if timed else "without times"
+    lines = [f"{config.data.name}: {series}, {steps}, {span}"]
     if panel.filled:
         share = 100 * panel.filled / len(panel)
         lines.append(f"{panel.filled:,} of them ({share:.1f} %) have no row in the file: filled in as missing")
     first = panel.series[0]
-    parts = (panel.time(first, rows[0]) for rows in (split.validate_from, split.test_from))
-    lines.append("validation from {}, test from {}".format(*map(format_time, parts)))
+    rows = split.validate_from[0], split.test_from[0]
+    parts = [format_time(panel.time(first, row)) if timed else f"row {row + 1:,} of {first.id}" for row in rows]
+    lines.append("validation from {}, test from {}".format(*parts))
     return "\n".join(lines)
 
 

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from model import scaling
 from model.forecaster import Forecaster, Tracked
 from training.dataset import Series
 
+CHANGE_WEIGHT = 0.08  # of errors in units of the seasonal change: about their balance with relative errors in M4's OWA
+LEAST_CHANGE = 0.01  # of the spread: nearly constant series must not outweigh all others
 TRACKED = [field.name for field in fields(Tracked) if field.name != "window"]
 
 
@@ -78,7 +81,6 @@ class Windows:
         at = inside[origins].flatten()
         ahead = at[:, None] + torch.arange(1, a.horizon + 1)
         targets = self.rows["target"][ahead].transpose(1, 2).flatten(0, 1)
-        spread = self.rows["spread"][at].flatten()[:, None]
         return Batch(
             tracked=tracked,
             time=self.rows["time"][inside].t(),
@@ -87,7 +89,7 @@ class Windows:
             origin_time=self.rows["time"][at],
             future_covariates=self.rows["covariates"][ahead][..., a.known_ahead],
             targets=targets,
-            scale=torch.maximum(spread, self.rows["size"][at].flatten()[:, None]),
+            scale=self.rows["scale"][at].flatten()[:, None],
         )
 
     def _lay(self, session: Session) -> dict[str, Tensor]:
@@ -111,8 +113,15 @@ class Windows:
             "covariates": _room(
                 torch.from_numpy(series.covariates[session.first : stop]), a.recent_steps, after, torch.nan
             ),
-            "size": torch.from_numpy(_size(truth, signed=a.signed)).expand(len(time), -1),
+            "scale": _room(self._scale(tracked, truth), a.recent_steps, 0, 1),
         }
+
+    def _scale(self, tracked: Tracked, truth: NDArray[np.float32]) -> Tensor:
+        """The unit of the loss at each step, (T, C): errors count both relative to the values and to seasonal changes."""
+        a = self.architecture
+        size = torch.maximum(tracked.spread, torch.from_numpy(_size(truth, signed=a.signed)))
+        change = scaling.unit(tracked.spread, tracked.roughness, seasonal=bool(a.seasons)) / tracked.spread
+        return size / (1 + CHANGE_WEIGHT / change.clamp_min(LEAST_CHANGE))
 
 
 def run(forecaster: Forecaster, batch: Batch) -> Tensor:

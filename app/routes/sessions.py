@@ -131,20 +131,6 @@ _ABSENT = (SessionNotFound, SessionGone)
 _ONE = "/v1/sessions/{id}"
 ENDPOINTS = (
     Endpoint(
-        "POST", "/v1/sessions/import", import_session, "Bring an exported session back, here or elsewhere", "sessions",
-        body=bytes, query=ImportQuery, replies={201: SessionReply},
-        refusals=(ModelMismatch, SessionExists, TooLarge, InvalidRequest, Overloaded),
-    ),
-    Endpoint(
-        "GET", f"{_ONE}/export", export, "One session as bytes, versioned and checksummed", "sessions",
-        replies={200: bytes}, refusals=(*_ABSENT, ModelMismatch, Overloaded),
-    ),
-    Endpoint(
-        "POST", f"{_ONE}/fork", fork, "A second session that goes on from where this one is", "sessions",
-        body=ForkRequest, replies={201: SessionReply},
-        refusals=(*_ABSENT, ModelMismatch, SessionExists, TooLarge, InvalidRequest, Overloaded),
-    ),
-    Endpoint(
         "POST", "/v1/sessions", create, "Open a session, with its history where there is one", "sessions",
         body=OpenRequest, replies={201: SessionReply, 200: SessionReply},
         refusals=(ModelNotFound, ModelMismatch, SessionExists, TooLarge, InvalidRequest, Overloaded),
@@ -184,5 +170,19 @@ ENDPOINTS = (
         "GET", f"{_ONE}/gates", gates, "What the network's gates did at recent steps, and how far its memory reaches",
         "sessions", query=GatesQuery, replies={200: GatesReply},
         refusals=(*_ABSENT, ModelMismatch, InvalidRequest, Overloaded),
+    ),
+    Endpoint(
+        "POST", f"{_ONE}/fork", fork, "A second session that goes on from where this one is", "sessions",
+        body=ForkRequest, replies={201: SessionReply},
+        refusals=(*_ABSENT, ModelMismatch, SessionExists, TooLarge, InvalidRequest, Overloaded),
+    ),
+    Endpoint(
+        "GET", f"{_ONE}/export", export, "One session as bytes, versioned and checksummed", "sessions",
+        replies={200: bytes}, refusals=(*_ABSENT, ModelMismatch, Overloaded),
+    ),
+    Endpoint(
+        "POST", "/v1/sessions/import", import_session, "Bring an exported session back, here or elsewhere", "sessions",
+        body=bytes, query=ImportQuery, replies={201: SessionReply},
+        refusals=(ModelMismatch, SessionExists, TooLarge, InvalidRequest, Overloaded),
     ),
 )  # fmt: skip

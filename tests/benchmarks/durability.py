@@ -1,6 +1,6 @@
 """What does it cost to have every step on disk before it is answered?
 
-    python -m tests.benchmarks.durability [--models models] [--model metro] [--rounds 8] [--seconds 3] [--directory DIR]
+    python -m tests.benchmarks.durability [--models models] [--model metro] [--rounds 40] [--seconds 0.5] [--directory DIR]
 
 runs two servers side by side, one with durability `sync`, one with `none`, and gives each in turn the same work: 64 sessions that
 each send the next step when the last one is answered, over 8 WebSockets, with forecasts; then one session alone. Between them
@@ -16,7 +16,7 @@ import os
 import statistics
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
 import msgspec
@@ -26,7 +26,7 @@ from tests.service.lab import serving, talk
 
 DURABILITIES = ("sync", "none")
 SOCKETS, SESSIONS = 8, 8  # 8 sessions on each of 8 sockets
-ALONE_STEPS = 300
+ALONE_STEPS = 50
 PAGE = 4096
 
 
@@ -34,8 +34,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", default="models", help="directory of bundles")
     parser.add_argument("--model", default="metro", help="which model")
-    parser.add_argument("--rounds", type=int, default=8, help="how often each server has its turn")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of every turn")
+    parser.add_argument("--rounds", type=int, default=40, help="how often each server has its turn")
+    parser.add_argument("--seconds", type=float, default=0.5, help="of every turn")
     parser.add_argument("--directory", help="on which disk; the usual place for temporary files by default")
     options = parser.parse_args()
     models = Path(options.models).resolve()
@@ -64,29 +64,39 @@ def in_turn(servers, turn):
 
 
 async def together(port: int, name: str, options) -> float:
-    """Steps per second of all sessions."""
-    end = time.perf_counter() + options.seconds
-    began = time.perf_counter()
-    counts = await asyncio.gather(*(stream(port, f"{name}-{i}", end, options) for i in range(SOCKETS)))
-    return sum(counts) / (time.perf_counter() - began)
-
-
-async def stream(port: int, name: str, end: float, options) -> int:
-    """The steps of one socket's sessions, each of which waits for its own answer only."""
-    count = 0
+    """Steps per second of all sessions, which are open by then."""
     url = f"ws://127.0.0.1:{port}/v1/stream"
-    async with connect(url, subprotocols=["tidegate.v1.msgpack"], compression=None, max_size=None) as socket:
-        for i in range(SESSIONS):
-            await socket.send(encode(op="open", id=f"{name}-{i}", model=options.model, start=0))
-        going = SESSIONS
-        while going:
-            reply = msgspec.msgpack.decode(await socket.recv())
-            assert reply["op"] in {"opened", "stepped"}, reply
-            count += reply["op"] == "stepped"
-            if time.perf_counter() < end:
-                await socket.send(encode(op="step", session=reply["session"], values=[100.0], step=reply["step"] + 1))
-            else:
-                going -= 1
+    async with AsyncExitStack() as stack:
+        sockets = [
+            await stack.enter_async_context(
+                connect(url, subprotocols=["tidegate.v1.msgpack"], compression=None, max_size=None)
+            )
+            for _ in range(SOCKETS)
+        ]
+        for i, socket in enumerate(sockets):
+            for j in range(SESSIONS):
+                await socket.send(encode(op="open", id=f"{name}-{i}-{j}", model=options.model, start=0))
+                await socket.recv()
+        began = time.perf_counter()
+        counts = await asyncio.gather(
+            *(stream(socket, f"{name}-{i}", began + options.seconds) for i, socket in enumerate(sockets))
+        )
+        return sum(counts) / (time.perf_counter() - began)
+
+
+async def stream(socket, name: str, end: float) -> int:
+    """The steps of one socket's sessions, each of which waits for its own answer only."""
+    for j in range(SESSIONS):
+        await socket.send(encode(op="step", session=f"{name}-{j}", values=[100.0], step=1))
+    count, going = 0, SESSIONS
+    while going:
+        reply = msgspec.msgpack.decode(await socket.recv())
+        assert reply["op"] == "stepped", reply
+        count += 1
+        if time.perf_counter() < end:
+            await socket.send(encode(op="step", session=reply["session"], values=[100.0], step=reply["step"] + 1))
+        else:
+            going -= 1
     return count
 
 
@@ -110,7 +120,7 @@ def fsyncs(path: Path) -> list[float]:
     try:
         os.pwrite(handle, page, 0)
         os.fsync(handle)
-        for _ in range(ALONE_STEPS // 3):
+        for _ in range(ALONE_STEPS):
             began = time.perf_counter()
             os.pwrite(handle, page, 0)
             os.fsync(handle)
@@ -125,12 +135,15 @@ def encode(**frame) -> bytes:
 
 
 def report_together(rates) -> None:
-    print(f"{SOCKETS * SESSIONS} sessions at once, steps/s in each round")
-    for name in DURABILITIES:
-        print(f"{name:>6}", *(f"{one[name]:8,.0f}" for one in rates))
-    ratios = [one["sync"] / one["none"] for one in rates]
+    medians = {name: statistics.median(one[name] for one in rates) for name in DURABILITIES}
+    low, middle, high = statistics.quantiles((one["sync"] / one["none"] for one in rates), n=4)
     print(
-        f"{'ratio':>6}", *(f"{ratio:8.2f}" for ratio in ratios), f"  median {statistics.median(ratios):.2f}", flush=True
+        f"{SOCKETS * SESSIONS} sessions at once, median steps/s: "
+        + ", ".join(f"{k} {v:,.0f}" for k, v in medians.items())
+    )
+    print(
+        f"sync has {middle:.2f} of the throughput of none (quartiles {low:.2f} to {high:.2f}, {len(rates)} rounds)",
+        flush=True,
     )
 
 

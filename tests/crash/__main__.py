@@ -38,7 +38,9 @@ def main() -> int:
     results = {}
     for durability in options.durability:
         print(f"durability {durability}", flush=True)
-        experiment = Experiment(Path(options.models).resolve(), options.model, durability, options.kills, options.seed)
+        experiment = Experiment(
+            Path(options.models).resolve(), options.model, durability=durability, kills=options.kills, seed=options.seed
+        )
         with tempfile.TemporaryDirectory() as directory:
             results[durability] = run(experiment, Path(directory))
     report(results)

@@ -15,7 +15,7 @@ FORECAST = {"horizon": HORIZON, "quantiles": [float(LEVEL)]}
 
 
 class Client:
-    """Streams sessions under a name of its own through a transport until `stop`.
+    """Streams sessions under a name of its own through a transport until `stop`, and then until it has every answer.
 
     After an interruption it asks the server where the session is if `may_lose`, and otherwise half of the time. Where steps may
     be lost no session has holes: a server that fills them would take what was lost for one.
@@ -33,14 +33,15 @@ class Client:
             account = self._ledger.open(plan)
             await self._open(account)
             lifetime = self._random.choice([200, 2000, 1_000_000])
-            while not stop.is_set() and account.step < lifetime:
-                await self._move(account)
+            is_settled = True
+            while not is_settled or (not stop.is_set() and account.step < lifetime):
+                is_settled = await self._move(account)
             if not stop.is_set():
                 await self._close(account)
             turn += 1
 
-    async def _move(self, account: Account) -> None:
-        """A few pieces at once, now and then among them the last one again; what has no answer is sent again."""
+    async def _move(self, account: Account) -> bool:
+        """Send a few pieces at once, now and then among them the last one again; whether all of it was acknowledged."""
         pieces, after = [], account.step
         if account.step and self._random.random() < 0.1:
             after = max(0, account.step - self._random.randrange(1, 6))
@@ -56,6 +57,7 @@ class Client:
             await asyncio.sleep(PAUSE_SECONDS)
             if self._may_lose or self._random.random() < 0.5:
                 await self._open(account)
+        return all(results)
 
     async def _send(self, account: Account, piece: Piece) -> bool:
         """Whether it was acknowledged."""

@@ -40,12 +40,7 @@ def _feed(lab: Lab, ledger: Ledger) -> None:
     """All observations, in ticks of one of every session; every forecast that was given is compared on the way."""
     step, going = 1, list(ledger.accounts)
     while going := [account for account in going if account.step >= step]:
-        replies = lab.ask_all(
-            [
-                TakeSteps(Key("", one.plan.name), column(one.plan.observation(step)), Place(step), wish=WISH)
-                for one in going
-            ]
-        )
+        replies = lab.ask_all([_step(account, step) for account in going])
         for account, reply in zip(going, replies, strict=True):
             given = account.forecasts.get(step)
             if given is None:
@@ -55,6 +50,12 @@ def _feed(lab: Lab, ledger: Ledger) -> None:
                 ledger.counts["differing"] += 1
                 ledger.violate(f"{account.plan.name}: the forecast after step {step} differs")
         step += 1
+
+
+def _step(account: Account, step: int) -> TakeSteps:
+    """One observation, with the forecast that is compared where one was given."""
+    wish = WISH if step in account.forecasts else None
+    return TakeSteps(Key("", account.plan.name), column(account.plan.observation(step)), Place(step), wish=wish)
 
 
 def _compare_end(lab: Lab, store: Store, account: Account, ledger: Ledger) -> None:

@@ -90,18 +90,33 @@ def talk(server, subprotocol="tidegate.v1.json"):
 
 
 @contextmanager
-def serving(models, directory, launcher=("-m", "app"), **settings):
-    """A server with these settings until the block ends."""
+def blocked(server):
+    """A socket whose client reads nothing unless it is told to, and whose connection holds little in between."""
+    raw = socket.socket()
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    raw.connect(("127.0.0.1", server.port))
+    url = f"ws://127.0.0.1:{server.port}/v1/stream"
+    with connect(url, sock=raw, compression=None, max_queue=1, ping_interval=None, close_timeout=1) as quiet:
+        yield Talk(quiet, msgspec.json)
+
+
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+@contextmanager
+def serving(models, directory, launcher=("-m", "app"), **settings):
+    """A server with these settings until the block ends."""
+    port = settings.pop("port", None) or free_port()
     options = {"models": models, "port": port, "data_dir": Path(directory) / f"data-{port}", **settings}
     command = [sys.executable, *launcher, "serve"]
     command += [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")}
     log = Path(directory) / f"server-{port}.log"
     with ExitStack() as stack:
-        output = stack.enter_context(log.open("wb"))
+        output = stack.enter_context(log.open("ab"))
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=output, stdout=output)
         server = Server(process, port, log)
         stack.callback(_end, server)

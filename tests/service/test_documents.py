@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from app import errors
+from app.frames import AnyFrame, ServerFrame
 from app.main import ENDPOINTS
 from app.settings import PREFIX, Settings
 from tests.bundles import expected
@@ -68,6 +73,30 @@ def test_pages_load_nothing_from_elsewhere(path, server):
     assert page.headers["content-type"].startswith("text/html")
     assert not re.search(r"<script|<link|<img|https?://", page.text)
     assert "sum" in page.text or path == "/docs"
+
+
+def test_the_first_page_says_how_to_begin_and_it_works_as_it_stands(server):
+    (block,) = re.findall(r"<h2>Begin</h2><pre>(.*?)</pre>", server.get("/").text, re.DOTALL)
+    answers = [
+        json.loads(subprocess.run([*shlex.split(line), "--fail"], capture_output=True, check=True).stdout)
+        for line in html.unescape(block).splitlines()
+    ]
+    assert [answer["step"] for answer in answers] == [0, 1, 1]
+
+
+def test_the_page_of_the_api_has_every_call_and_every_frame(server):
+    page = server.get("/docs").text
+    for endpoint in ENDPOINTS:
+        assert f"{endpoint.method}</code><code class=path>{endpoint.path}<" in page
+    for kind in get_args(AnyFrame | ServerFrame):
+        assert f"<td><code>{kind.__struct_config__.tag}</code></td>" in page
+    assert "<td>query</td><td>integer, 1 to 1,000, by default 48</td>" in page  # of gates
+    assert "`" not in page.partition("<h2>documents")[0]
+
+
+def test_every_frame_is_documented():
+    for kind in get_args(AnyFrame | ServerFrame):
+        assert re.search(rf'"op":"{kind.__struct_config__.tag}"|`{kind.__struct_config__.tag}`', API), kind
 
 
 def test_the_client_in_the_documentation_resumes(server, name, tmp_path):

@@ -40,6 +40,15 @@ def test_options_win_over_the_file(toml):
     )
 
 
+def test_a_budget_is_in_minutes_where_it_says_m():
+    assert [read_config(None, LEAST | {"budget": text}).budget for text in ("2m", "2min", "90s", "1h")] == [
+        120,
+        120,
+        90,
+        3600,
+    ]
+
+
 def test_an_unknown_key_is_refused_by_name_with_a_suggestion(toml):
     toml.write_text(toml.read_text() + "horizont = 3\n")
     assert refused({}, toml) == f"{toml}: unknown key 'horizont'; did you mean 'horizon'?"

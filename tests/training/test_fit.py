@@ -1,6 +1,7 @@
 """Fitting: what a window knows is what serving knows, and a run can be repeated and taken up again."""
 
 import copy
+import time
 
 import numpy as np
 import pytest
@@ -88,13 +89,13 @@ def test_a_run_taken_up_again_ends_where_it_would_have():
 def test_training_lowers_the_validation_loss():
     fit = Fit(*panel(), config(steps=200, learning_rate=5e-3))
     losses = [progress.validation for progress in fit if progress.validation is not None]
-    assert len(losses) == 2
-    assert fit.best_loss < 0.03 < fit.forecaster.architecture.horizon  # the noise alone costs about 0.016
+    assert len(losses) == 4
+    assert 0.03 < fit.best_loss < 0.04  # the noise alone costs about 0.03
 
 
 def test_training_stops_when_the_validation_part_has_had_enough():
     fit = Fit(*panel(), config(steps=2000, patience=0, learning_rate=1e-30))  # too little to move any weight
-    assert max(progress.step for progress in fit) == 200
+    assert max(progress.step for progress in fit) == 100
 
 
 def test_a_series_shorter_than_a_window_is_learned_from_and_judged():
@@ -103,6 +104,15 @@ def test_a_series_shorter_than_a_window_is_learned_from_and_judged():
     fit = Fit(Panel(HOUR, ("y0",), (), (short,), 0), Split((56,), (64,)), config(window=336, burn_in=168))
     assert all(progress.loss > 0 and progress.validation != 0 for progress in fit)
     assert 0 < fit.best_loss < np.inf
+
+
+def test_a_budget_ends_the_fit_with_a_validation_and_a_low_rate():
+    began = time.monotonic()
+    course = list(Fit(*panel(), config(steps=100_000, budget="2s")))
+    assert 2 <= time.monotonic() - began < 6
+    assert course[-1].step == course[-1].steps < 100_000
+    assert course[-1].validation is not None
+    assert course[-1].learning_rate < 0.1 * max(progress.learning_rate for progress in course)
 
 
 def test_nothing_is_learned_from_the_validation_and_test_parts():

@@ -13,13 +13,13 @@ from tests.benchmarks.serving.results import PERCENTILES, Results
 
 COLUMNS = {
     "scenario": "left", "per second": "right", "p50": "right", "p99": "right", "p99.9": "right", "CPU µs": "right",
-    "client": "right", "floor": "left", "÷ floor": "right", "by CPU": "right", "must hold": "left", "measured": "right", "": "left",
+    "client": "right", "others": "right", "floor": "left", "÷ floor": "right", "by CPU": "right", "must hold": "left", "measured": "right", "": "left",
 }  # fmt: skip
 
 
 def table(results: Results, bounds: Iterable[Bound], facts: Mapping[str, object]) -> Group:
-    """Rates, latencies in ms, the server's CPU time per observation, how busy the client's core was, and ratios to the floor:
-    of the rates and, less moved by others on the machine, of what an observation costs in CPU time.
+    """Rates, latencies in ms, the server's CPU time per observation, how busy the client was and others on the server's core,
+    and ratios to the floor: of the rates and, less moved by others on the machine, of what an observation costs in CPU time.
     """
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for name, justify in COLUMNS.items():
@@ -30,7 +30,7 @@ def table(results: Results, bounds: Iterable[Bound], facts: Mapping[str, object]
     for name in results.samples:
         add(shown, scenario_cells(results, name), bound_cells(results, by_scenario.get(name, [])))
     for name, number in results.numbers.items():
-        add(shown, [name, f"{number:,.0f}", *[""] * 8], bound_cells(results, by_scenario.get(name, [])))
+        add(shown, [name, f"{number:,.0f}", *[""] * 9], bound_cells(results, by_scenario.get(name, [])))
     return Group(Text(heading(facts)), shown)
 
 
@@ -57,6 +57,7 @@ def scenario_cells(results: Results, name: str) -> list[str]:
         *(f"{1e3 * results.percentile(name, q):.2f}" for q in PERCENTILES),
         f"{1e3 * results.cpu(name):.1f}",
         f"{100 * results.client_share(name):.0f} %",
+        f"{100 * results.disturbance(name):.0f} %",
         floor or "",
         *([f"{ratio:.2f}" for ratio in (results.rates(name, floor), results.cpus(floor, name))] if floor else ["", ""]),
     ]
