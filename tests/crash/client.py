@@ -33,15 +33,14 @@ class Client:
             account = self._ledger.open(plan)
             await self._open(account)
             lifetime = self._random.choice([200, 2000, 1_000_000])
-            is_settled = True
-            while not is_settled or (not stop.is_set() and account.step < lifetime):
-                is_settled = await self._move(account)
+            while account.step < account.sent or (not stop.is_set() and account.step < lifetime):
+                await self._move(account)
             if not stop.is_set():
                 await self._close(account)
             turn += 1
 
-    async def _move(self, account: Account) -> bool:
-        """Send a few pieces at once, now and then among them the last one again; whether all of it was acknowledged."""
+    async def _move(self, account: Account) -> None:
+        """A few pieces at once, now and then among them the last one again; what has no answer is sent again."""
         pieces, after = [], account.step
         if account.step and self._random.random() < 0.1:
             after = max(0, account.step - self._random.randrange(1, 6))
@@ -57,10 +56,10 @@ class Client:
             await asyncio.sleep(PAUSE_SECONDS)
             if self._may_lose or self._random.random() < 0.5:
                 await self._open(account)
-        return all(results)
 
     async def _send(self, account: Account, piece: Piece) -> bool:
         """Whether it was acknowledged."""
+        account.sent = max(account.sent, piece.last)
         forecast = FORECAST if self._random.random() < 0.5 else False
         try:
             reply = await self._transport.step(

@@ -37,7 +37,7 @@ class Experiment:
     rest_clients: int = 6
     sockets: int = 3
     sessions_per_socket: int = 12
-    longest_life_seconds: float = 3.0
+    longest_life_seconds: float = 2.5
 
     @property
     def may_lose(self) -> bool:

@@ -17,9 +17,10 @@ READ_LATE_SECONDS = 0.3  # an answer may be read so long after the server was ki
 
 @dataclass(slots=True, eq=False)
 class Account:
-    """One session: its last acknowledged step, when which was acknowledged, and the forecasts that came with them."""
+    """One session: its last step that was sent and that was acknowledged, when which was, and the forecasts that came."""
 
     plan: Plan
+    sent: int = 0
     step: int = 0
     acknowledged: list[tuple[float, int]] = field(default_factory=list)
     forecasts: dict[int, bytes] = field(default_factory=dict)

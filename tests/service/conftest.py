@@ -18,8 +18,16 @@ def server(models_dir, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def strict(models_dir, tmp_path_factory):
+    """A server that has little patience and reads little."""
+    limits = {"ws_send_seconds": 1, "max_body_bytes": 100_000, "queue_limit": 300, "ws_window": 64}
+    with serving(models_dir, tmp_path_factory.mktemp("strict"), **limits) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def forecaster_server(tmp_path_factory):
-    """A server of a small forecaster with random weights."""
+    """A server of a small forecaster with random weights. It logs in JSON."""
     torch = pytest.importorskip("torch")
     from model.architecture import Architecture  # noqa: PLC0415 - they need torch
     from model.export import export  # noqa: PLC0415
@@ -39,7 +47,7 @@ def forecaster_server(tmp_path_factory):
         torch.nn.init.normal_(parameter, std=0.3)
     export(made.eval(), bundle, name="tiny", version="1", created_at="2026-01-01T00:00:00Z", training={})
     assert all((bundle / f"{graph}.onnx").exists() for graph in GRAPHS)
-    with serving(directory / "models", directory, store="memory") as server:
+    with serving(directory / "models", directory, store="memory", log_format="json") as server:
         yield server
 
 

@@ -26,7 +26,7 @@ def test_a_second_signal_ends_at_once(models_dir, tmp_path):
         raw.sendall(HALF)  # and never the rest: a request under way
         server.get("/health/live")
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(1)
+        time.sleep(0.5)
         assert server.process.poll() is None
         began = time.monotonic()
         assert server.terminate() == 0
@@ -46,7 +46,7 @@ def test_a_request_that_never_ends_is_cut_off_after_the_grace_time(models_dir, t
 
 
 def test_a_reader_with_much_unread_does_not_hold_up_the_end_and_the_others_are_told(models_dir, tmp_path):
-    limits = {"grace_seconds": 2, "ws_send_seconds": 60, "store": "memory"}
+    limits = {"grace_seconds": 1, "ws_send_seconds": 60, "store": "memory"}
     with serving(models_dir, tmp_path, **limits) as server, talk(server) as good, blocked(server) as slow:
         for i in range(400):
             good.send(op="open", id=f"s-{i}", model="sum", version="1", start=NOON)
@@ -69,7 +69,7 @@ def wait_until_blocked(server) -> None:
     """Until nothing more is computed, because what was computed is not read."""
     before, now = 0, -1
     while now in {-1, 0} or now != before:
-        time.sleep(0.5)
+        time.sleep(0.3)
         before = now
         now = int(float(re.search(r"^tidegate_steps_total (\S+)", server.get("/metrics").text, re.MULTILINE)[1]))
 

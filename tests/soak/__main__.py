@@ -19,8 +19,8 @@ from collections import Counter
 from pathlib import Path
 
 from tests.service.lab import serving
-from tests.soak.crowd import Crowd
-from tests.soak.watch import Sample, Watch, growth, header, row
+from tests.soak.crowd import COLUMN, Crowd
+from tests.soak.watch import Sample, Watch, growth, header, piled_up, row
 
 IDLE_SECONDS = 60
 SAMPLES = 60
@@ -37,7 +37,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         crowds, samples = soak(Path(directory), options)
-    return report(crowds, samples)
+    return report(crowds, samples, options.sessions)
 
 
 def soak(directory: Path, options) -> tuple[list[Crowd], list[Sample]]:
@@ -48,7 +48,7 @@ def soak(directory: Path, options) -> tuple[list[Crowd], list[Sample]]:
     }  # fmt: skip
     with serving(Path(options.models).resolve(), directory, **settings) as server:
         size = options.sessions // options.clients
-        crowds = [Crowd(server.port, f"c{i}", size, options.model) for i in range(options.clients)]
+        crowds = [Crowd(server.port, f"c{i}", size, options.model, IDLE_SECONDS) for i in range(options.clients)]
         watch = Watch(server.process.pid, data)
         print(header(), flush=True)
         samples = asyncio.run(run(crowds, watch, options.steps))
@@ -73,12 +73,13 @@ async def run(crowds: list[Crowd], watch: Watch, steps: int) -> list[Sample]:
     return [*samples, watch.sample(time.monotonic() - began, sum(crowd.counts["steps"] for crowd in crowds))]
 
 
-def report(crowds: list[Crowd], samples: list[Sample]) -> int:
+def report(crowds: list[Crowd], samples: list[Sample], in_use: int) -> int:
     counts = sum((crowd.counts for crowd in crowds), Counter())
     wrong = [one for crowd in crowds for one in crowd.wrong]
     print(", ".join(f"{count:,} {what}" for what, count in counts.most_common()))
     print(f"{counts['steps'] / samples[-1].seconds:,.0f} steps/s")
     complaints = [*map(str, wrong[:10]), *growth(samples)]
+    complaints += filter(None, [piled_up(samples, in_use, IDLE_SECONDS, COLUMN)])
     print(f"{len(wrong)} wrong answers;", "; ".join(complaints) if complaints else "nothing grew")
     return 1 if complaints else 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 
 import msgspec
@@ -18,10 +19,12 @@ class Crowd:
     `counts` says what happened; anything under `wrong` should not have.
     """
 
-    def __init__(self, port: int, name: str, size: int, model: str) -> None:
+    def __init__(self, port: int, name: str, size: int, model: str, idle_seconds: float) -> None:
         self.url = f"ws://127.0.0.1:{port}/v1/stream"
         self.name, self.size, self.model = name, size, model
+        self.idle_seconds = idle_seconds
         self.steps: dict[str, int] = {}
+        self.used: dict[str, float] = {}
         self.counts: Counter[str] = Counter()
         self.wrong: list[object] = []
         self._random = random.Random(name)
@@ -51,6 +54,7 @@ class Crowd:
                 self.steps[leaver] += 3
             else:
                 del self.steps[leaver]
+                del self.used[leaver]
         new = [f"{self.name}-{self._made + i}" for i in range(min(32, self.size - len(self.steps)))]
         self._made += len(new)
         for name in new:
@@ -58,6 +62,7 @@ class Crowd:
         for _ in new:
             self._check(await self._receive())
         self.steps |= dict.fromkeys(new, 0)
+        self.used |= dict.fromkeys(new, time.monotonic())
         self.counts["opened"] += len(new)
 
     def _frame(self, column: list[str]) -> dict[str, object]:
@@ -75,14 +80,21 @@ class Crowd:
     def _note(self, column: list[str], reply: dict) -> None:
         for name, step in zip(column, reply["step"], strict=True):
             if step == self.steps[name] + 1:
-                self.steps[name] = step
+                self.steps[name], self.used[name] = step, time.monotonic()
                 self.counts["steps"] += 1
             elif step is not None:
                 self.wrong.append((name, self.steps[name], step))
         self.counts["replayed"] += sum(map(bool, reply["replayed"]))
         for error in reply.get("errors") or ():
-            del self.steps[column[error["index"]]]
-            self.counts[error["code"]] += 1
+            self._note_error(column[error["index"]], error)
+
+    def _note_error(self, name: str, error: dict) -> None:
+        """Chance may leave a session unused for so long that it rightly expires; anything else is wrong."""
+        del self.steps[name]
+        unused = time.monotonic() - self.used.pop(name)
+        if error.get("reason") == "expired" and unused >= self.idle_seconds:
+            self.counts["expired"] += 1
+        else:
             self.wrong.append(error)
 
     async def _connect(self) -> None:

@@ -13,15 +13,10 @@ from app.stores.lmdb import FILE, TABLES
 
 MIB = 2**20
 WARM = 0.25  # the first part of a run, while everything reaches its usual size
-SLACK = {
-    "anonymous_mib": 8,
-    "files": 4,
-    "threads": 1,
-    "store_mib": 2,
-    "live": 200,
-    "gone": 200,
-}  # what is no growth yet
+SLACK = {"anonymous_mib": 8, "files": 4, "threads": 1, "store_mib": 2}  # what is no growth yet
 GROWTH = 1.05
+LOOSE = 200  # sessions that may be on their way
+LATE_SECONDS = 60  # so much later than due a session ends, or its end is forgotten, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +77,24 @@ def growth(samples: list[Sample]) -> list[str]:
         if after > before * GROWTH + slack:
             grown.append(f"{name} grew from {before:.1f} to {after:.1f}")
     return grown
+
+
+def piled_up(samples: list[Sample], in_use: int, kept_seconds: float, steps_each: int) -> str:
+    """Whether more is kept than what left lately: where every `steps_each` steps one session is closed and one left behind,
+    and both what is left and what ended is kept for `kept_seconds`.
+    """
+    window = kept_seconds + LATE_SECONDS
+    for now in samples:
+        left = (now.steps - steps_at(samples, now.seconds - window)) / steps_each
+        ended = 2 * (now.steps - steps_at(samples, now.seconds - 2 * window)) / steps_each
+        if now.live > in_use + left + LOOSE or now.gone > ended + LOOSE:
+            return f"after {now.seconds:.0f} s {now.live} sessions live and {now.gone} ends are kept"
+    return ""
+
+
+def steps_at(samples: list[Sample], seconds: float) -> int:
+    """How many steps were done at the last sample before."""
+    return max((sample.steps for sample in samples if sample.seconds <= seconds), default=0)
 
 
 def header() -> str:
