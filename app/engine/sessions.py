@@ -11,6 +11,7 @@ import numpy as np
 
 from app.engine.arena import Arena, Slots
 from app.engine.arrays import Flags, Floats
+from app.engine.coverage import Coverage
 from app.engine.records import Ended, Moved, key_of, session_in, stored, stored_key, transaction
 from app.engine.registry import Models
 from app.engine.runtime import Model
@@ -56,6 +57,10 @@ class Sessions:
     def resident(self) -> int:
         """How many sessions are in memory."""
         return sum(map(len, self._arenas.values()))
+
+    def coverage(self) -> Iterator[tuple[Model, Callable[[], Coverage | None]]]:
+        """Of every model how to ask what the bands of its sessions in memory did; any thread may ask."""
+        return ((arena.model, arena.coverage) for arena in self._arenas.values())
 
     def is_resident(self, key: Key) -> bool:
         return any(key in arena for arena in self._arenas.values())
