@@ -45,7 +45,12 @@ class Settings(BaseModel):
     )
     durability: Annotated[Durability, Field(description="when a step counts as kept: sync, interval or none")] = "sync"
     sync_seconds: Annotated[
-        float, Field(gt=0, le=3600, description="how often changes go into the store's file; with interval, the most that can be lost")
+        float,
+        Field(
+            gt=0,
+            le=3600,
+            description="how often changes go into the store's file; with interval, the most that can be lost",
+        ),
     ] = 1.0
     store_bytes: Annotated[int, Field(ge=2**20, description="largest size of the store's file")] = 2**40
     max_sessions: Annotated[Count, Field(description="sessions that may exist")] = 1_000_000

@@ -11,11 +11,12 @@ import numpy as np
 
 from app.engine.arena import Arena, Slots
 from app.engine.arrays import Flags, Floats
+from app.engine.records import Ended, Moved, key_of, session_in, stored, stored_key, transaction
 from app.engine.registry import Models
 from app.engine.runtime import Model
 from app.engine.session import FACTS, Build, Ending, Facts, Key, Session, unpack
 from app.errors import ModelMismatch, Moment, Refusal, SessionGone, SessionNotFound, StoreUnavailable
-from app.stores.base import CorruptRecord, Place, Record, Store, StoreError, Table
+from app.stores.base import CorruptRecord, Record, Store, StoreError, Table
 from app.times import format_time
 from model.contract import Bundle
 
@@ -30,29 +31,6 @@ class SessionLimits:
     resident: int = 100_000
     idle_seconds: float = 30 * 86400
     tombstone_seconds: float = 7 * 86400
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """Sessions of one model with their new facts (N,) and states (N, S); `created` where they did not exist before.
-
-    A session's `tail` is the part of its stored header that stays as it is.
-    """
-
-    keys: Sequence[Key]
-    model: Model
-    facts: Facts
-    states: Floats
-    tails: Sequence[bytes]
-    created: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """A session that is no more."""
-
-    key: Key
-    ending: Ending
 
 
 class Located(NamedTuple):
@@ -158,13 +136,13 @@ class Sessions:
     def page(self, tenant: str, prefix: str, after: str, limit: int) -> list[tuple[str, Session]]:
         """At most `limit` sessions whose ids start with `prefix` and follow `after`, in the order of their ids."""
         with _reading():
-            start, skip = _bytes(Key(tenant, prefix)), _bytes(Key(tenant, after))
+            start, skip = stored_key(Key(tenant, prefix)), stored_key(Key(tenant, after))
             found = self._store.scan(Table.LIVE, start, skip if after else b"", limit)
-        return [(_key(key).id, _session(record)) for key, record in found if record is not None]
+        return [(key_of(key).id, session_in(record)) for key, record in found if record is not None]
 
     def commit(self, moved: Sequence[Moved], ended: Sequence[Ended], forgotten: Sequence[Key] = ()) -> None:
         """Keep all of it in one transaction, and only then take it over; raises StoreUnavailable, and nothing changed."""
-        puts, deletes = _transaction(moved, ended, forgotten)
+        puts, deletes = transaction(moved, ended, forgotten)
         try:
             self._store.commit(puts, deletes)
         except StoreError as error:
@@ -180,20 +158,22 @@ class Sessions:
         """Those of the next `limit` sessions in the store that have expired, and where to go on; b"" at the end."""
         with _reading():
             found = self._store.scan(Table.LIVE, b"", after, limit)
-        keys = [_key(key) for key, record in found if record is not None and self.expired(unpack(record.header)[0])[0]]
+        keys = [
+            key_of(key) for key, record in found if record is not None and self.expired(unpack(record.header)[0])[0]
+        ]
         return keys, found[-1][0] if len(found) == limit else b""
 
     def forgettable(self, after: bytes, limit: int) -> tuple[list[Key], bytes]:
         """Those of the next `limit` ended sessions that may be forgotten, and where to go on; b"" at the end."""
         with _reading():
             found = self._store.scan(Table.GONE, b"", after, limit)
-        keys = [_key(key) for key, record in found if self._is_old(record)]
+        keys = [key_of(key) for key, record in found if self._is_old(record)]
         return keys, found[-1][0] if len(found) == limit else b""
 
     def is_forgettable(self, key: Key) -> bool:
         """Whether a session ended so long ago that this may be forgotten."""
         try:
-            record = self._store.get(_stored(Table.GONE, key))
+            record = self._store.get(stored(Table.GONE, key))
         except CorruptRecord:
             return True
         return record is not None and self._is_old(record)
@@ -210,13 +190,13 @@ class Sessions:
         return None
 
     def _read_session(self, key: Key) -> Session | None:
-        record = self._store.get(_stored(Table.LIVE, key))
-        return None if record is None else _session(record)
+        record = self._store.get(stored(Table.LIVE, key))
+        return None if record is None else session_in(record)
 
     def _load(self, key: Key) -> Located:
         """Bring a session from the store into memory."""
         try:
-            record = self._store.get(_stored(Table.LIVE, key))
+            record = self._store.get(stored(Table.LIVE, key))
             if record is None:
                 raise self._absence(key)
             facts, build, metadata = unpack(record.header)
@@ -269,7 +249,7 @@ class Sessions:
             arena.remove(key)
 
     def _absence(self, key: Key) -> SessionNotFound | SessionGone:
-        record = self._store.get(_stored(Table.GONE, key))
+        record = self._store.get(stored(Table.GONE, key))
         if record is None:
             return SessionNotFound(f"there is no session {key.id!r}; open it first")
         return gone(key, Ending.unpack(record.header))
@@ -281,41 +261,6 @@ def gone(key: Key, ending: Ending) -> SessionGone:
     return SessionGone(
         f"session {key.id!r} was {ending.reason} at {at}; open it anew", reason=ending.reason, at=Moment(ending.at)
     )
-
-
-def _session(record: Record) -> Session:
-    facts, build, metadata = unpack(record.header)
-    return Session.of(facts[0], build, metadata)
-
-
-def _transaction(
-    moved: Sequence[Moved], ended: Sequence[Ended], forgotten: Sequence[Key]
-) -> tuple[dict[Place, Record], list[Place]]:
-    puts: dict[Place, Record] = {}
-    deletes = [_stored(Table.GONE, key) for key in forgotten]
-    for end in ended:
-        puts[_stored(Table.GONE, end.key)] = Record(end.ending.pack())
-        deletes.append(_stored(Table.LIVE, end.key))
-    for move in moved:
-        facts, size = move.facts.tobytes(), FACTS.itemsize
-        for i, (key, tail) in enumerate(zip(move.keys, move.tails, strict=True)):
-            puts[_stored(Table.LIVE, key)] = Record(facts[i * size : (i + 1) * size] + tail, move.states[i].tobytes())
-            if move.created:
-                puts.pop(_stored(Table.GONE, key), None)
-                deletes.append(_stored(Table.GONE, key))
-    return puts, deletes
-
-
-def _stored(table: Table, key: Key) -> Place:
-    return Place(table, _bytes(key))
-
-
-def _bytes(key: Key) -> bytes:
-    return f"{key.tenant}\0{key.id}".encode()
-
-
-def _key(stored: bytes) -> Key:
-    return Key(*stored.decode().split("\0", 1))
 
 
 @contextmanager

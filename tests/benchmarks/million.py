@@ -19,9 +19,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from app.engine.records import Moved
 from app.engine.registry import open_models
 from app.engine.session import Key, Session, pack_tail
-from app.engine.sessions import Moved, SessionLimits, Sessions
+from app.engine.sessions import SessionLimits, Sessions
 from app.stores.base import Record
 from app.stores.lmdb import FILE
 from app.stores.opening import open_store

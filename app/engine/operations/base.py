@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from app.engine.group import Group
+from app.engine.records import Ended, Moved
 from app.engine.registry import Models
 from app.engine.session import Key
-from app.engine.sessions import Ended, Moved, Sessions
+from app.engine.sessions import Sessions
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)

@@ -20,8 +20,8 @@ from app.engine.group import Group
 from app.engine.inputs import Named, fit_covariates
 from app.engine.operations.base import Context
 from app.engine.operations.rows import Row, Stepped
+from app.engine.records import Moved
 from app.engine.session import Facts, Key
-from app.engine.sessions import Moved
 from app.engine.steps import Place
 from app.errors import Refusal
 from model.contract import Bundle

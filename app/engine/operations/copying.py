@@ -12,9 +12,9 @@ from app.engine.arrays import Floats
 from app.engine.operations.base import Context, Outcome, Work, done
 from app.engine.operations.opening import Opened, check_room, new_incarnation
 from app.engine.operations.rows import moved
+from app.engine.records import Ended
 from app.engine.runtime import Model
 from app.engine.session import Ending, Key, Session, pack_tail, unpack
-from app.engine.sessions import Ended
 from app.errors import InvalidRequest, ModelMismatch, SessionExists
 from app.stores.base import CorruptRecord, Record
 

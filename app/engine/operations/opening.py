@@ -14,9 +14,9 @@ from app.engine.group import Group
 from app.engine.inputs import Named, fit_covariates, fit_values
 from app.engine.operations.base import Context, Outcome, Work, done
 from app.engine.operations.rows import check_incarnation, moved
+from app.engine.records import Ended
 from app.engine.runtime import Model
 from app.engine.session import NO_METADATA, Ending, Key, OnGap, Session
-from app.engine.sessions import Ended
 from app.errors import ModelMismatch, Overloaded, SessionExists
 
 NO_HISTORY = np.empty((0, 1), np.float32)

@@ -10,9 +10,9 @@ from app.engine.forecast import Forecast, Selection, Wish
 from app.engine.group import Group
 from app.engine.inputs import Named, fit_covariates, fit_values
 from app.engine.operations.base import Context
+from app.engine.records import Moved
 from app.engine.runtime import Model
 from app.engine.session import Key, Session, pack_tail
-from app.engine.sessions import Moved
 from app.engine.steps import Place, judge
 from app.errors import SessionGone
 

@@ -13,8 +13,8 @@ from app.engine.inputs import NOTHING, Named
 from app.engine.operations.base import Context, Outcome, Work
 from app.engine.operations.columns import Batch, Observation, Observations, Single
 from app.engine.operations.rows import Row, Stepped
+from app.engine.records import Moved
 from app.engine.session import Key
-from app.engine.sessions import Moved
 from app.engine.steps import NEXT, Place
 from app.errors import Refusal
 

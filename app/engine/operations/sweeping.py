@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.engine.operations.base import Context, Outcome, Work, done
+from app.engine.records import Ended
 from app.engine.session import Ending, Key
-from app.engine.sessions import Ended
 
 
 @dataclass(frozen=True, slots=True)
