@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from app.engine.coverage import Counted, Coverage
 from app.engine.engine import Tick
 
 SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
@@ -31,6 +35,9 @@ class Metrics:
             "tidegate_queue_depth", "Requests that wait for the engine or are computed", registry=registry
         )
         self.sockets = Gauge("tidegate_sockets", "Open WebSockets", registry=registry)
+        self._band_target = self._band("target", "Share of observations that should lie inside the band")
+        self._band_coverage = self._band("coverage", "Share that did, for the sessions in memory; NaN before any came")
+        self._band_forecasts = self._band("forecasts", "Forecasts that this share is of")
         self._requests = Counter(
             "tidegate_requests", "Requests answered", ("surface", "call", "code"), registry=registry
         )
@@ -48,6 +55,15 @@ class Metrics:
         if tick.commit_seconds:
             self.commit_seconds.observe(tick.commit_seconds)
 
+    def follow(self, model: str, coverage: Callable[[], Coverage | None]) -> None:
+        """Report how the bands of a model do, where it counts that."""
+        now = coverage()
+        if now is None:
+            return
+        self._band_target.labels(model).set(now.promise.target)
+        self._band_coverage.labels(model).set_function(lambda: _share(_total(coverage)))
+        self._band_forecasts.labels(model).set_function(lambda: _total(coverage).n)
+
     def answered(self, surface: str, call: str, code: str) -> None:
         """Count a request that was answered with a status or an error code."""
         labels = (surface, call, code)
@@ -56,6 +72,18 @@ class Metrics:
             counter = self._answered[labels] = self._requests.labels(*labels)
         counter.inc()
 
+    def _band(self, name: str, what: str) -> Gauge:
+        return Gauge(f"tidegate_band_{name}", what, ("model",), registry=self.registry)
+
     def text(self) -> bytes:
         """Everything in the text format of Prometheus."""
         return generate_latest(self.registry)
+
+
+def _share(counted: Counted) -> float:
+    return math.nan if counted.empirical is None else counted.empirical
+
+
+def _total(coverage: Callable[[], Coverage | None]) -> Counted:
+    now = coverage()
+    return Counted(0, 0) if now is None else now.total

@@ -195,6 +195,8 @@ def running(settings: Settings) -> Iterator[Service]:
         )
         service.desk = service.batcher
         metrics.sessions.set_function(lambda: sessions.total)
+        for model, coverage in sessions.coverage():
+            metrics.follow(f"{model.bundle.name}/{model.bundle.version}", coverage)
         metrics.resident.set_function(lambda: sessions.resident)
         metrics.sockets.set_function(lambda: len(service.sockets))
         metrics.waiting.set_function(lambda: service.batcher.waiting)

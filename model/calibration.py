@@ -44,14 +44,19 @@ class Bands:
 
     @classmethod
     def of(cls, a: Architecture) -> Bands | None:
-        """What is followed for an architecture; nothing where it does not calibrate or has no level on a side of its middle."""
+        """What is followed for an architecture; nothing where it does not calibrate or has no level on a side of its middle.
+
+        No bucket is followed whose forecasts wait for longer than covariates known ahead stay as they are: forecasts that
+        are made without them say little about those that are made with them.
+        """
         if not (a.calibrate and 0 < a.middle < len(a.quantiles) - 1):
             return None
         lower = min(range(a.middle), key=lambda i: abs(a.quantiles[i] - WANTED[0]))
         upper = min(range(a.middle + 1, len(a.quantiles)), key=lambda i: abs(a.quantiles[i] - WANTED[1]))
         ends = bucket_ends(a.horizon)
         middles = tuple((low + 1 + high) // 2 for low, high in itertools.pairwise((0, *ends)))
-        return cls(a.quantiles, lower, a.middle, upper, ends, middles)
+        n = sum(middle - 1 <= a.steady for middle in middles)
+        return cls(a.quantiles, lower, a.middle, upper, ends[:n], middles[:n])
 
     @property
     def described(self) -> Calibration:
@@ -104,11 +109,12 @@ class Bands:
 
     def _weights(self, horizons: NDArray[np.int64]) -> NDArray[np.float32]:
         """From k of sides and buckets to those of h horizons and levels, (2n, h·Q): straight along the logarithm of the
-        horizon between those that stand for buckets, zero for the median.
+        horizon between those that stand for buckets, zero for the median and beyond the last bucket.
         """
         side = np.sign(np.arange(len(self.levels)) - self.middle)
         along = [np.interp(np.log(horizons), np.log(self.horizons), row) for row in np.eye(len(self.ends))]
-        weights = np.einsum("nh,sq->snhq", along, np.stack([side < 0, side > 0]).astype(float))
+        followed = np.where(horizons <= self.ends[-1], along, 0)
+        weights = np.einsum("nh,sq->snhq", followed, np.stack([side < 0, side > 0]).astype(float))
         return np.asarray(weights.reshape(2 * len(self.ends), -1), np.float32)
 
 

@@ -70,7 +70,8 @@ class Covariate:
 class Calibration:
     """How bands correct themselves: the one between the levels `lower` and `upper` is followed, in buckets of horizons.
 
-    A bucket holds the horizons after the bucket before it, up to the one of `ends` that is its own.
+    A bucket holds the horizons after the bucket before it, up to the one of `ends` that is its own. Horizons beyond the last
+    bucket are forecast as they were trained.
     """
 
     lower: float
@@ -231,7 +232,7 @@ class Bundle:
             return True
         ends, levels = self.calibration.ends, (self.calibration.lower, self.calibration.upper)
         ascending = all(low < high for low, high in itertools.pairwise((0, *ends)))
-        fits = bool(ends) and ends[-1] == self.horizon and levels[0] < levels[1] and set(levels) <= set(self.quantiles)
+        fits = bool(ends) and ends[-1] <= self.horizon and levels[0] < levels[1] and set(levels) <= set(self.quantiles)
         return ascending and fits and self._has("coverage", 2, len(ends))
 
     def _remembers(self) -> bool:

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from model import features
 from model.architecture import Architecture
+from model.calibration import Bands
 from model.forecaster import Forecaster
 from training.clock import Kind
 from training.config import FitConfig
@@ -37,6 +38,7 @@ VALIDATION_WINDOWS, VALIDATION_ROWS = 64, 192  # whichever is more, a row being 
 COLD_EVERY = 8  # every so many batches are sessions from their very start
 COLD_ORIGINS = 16
 HIDDEN_SHARE = 0.25  # of windows, drawn from series with values hidden
+UNSTEADY, UNSTEADY_SHARE = 0.5, 0.1  # of a covariate's spread, and of the steps at which it moves by more
 POINTS_HIDDEN, BLOCKS_HIDDEN = 0.05, 0.10
 
 
@@ -175,7 +177,7 @@ def design(panel: Panel, split: Split, config: FitConfig) -> Architecture:
     train = [series.values[:stop] for series, stop in zip(panel.series, split.validate_from, strict=True)]
     longest = max(len(values) for values in train)
     seasons = config.seasons if config.seasons is not None else default_seasons(panel.frequency, longest)
-    return Architecture(
+    a = Architecture(
         frequency=panel.frequency,
         horizon=config.horizon,
         quantiles=tuple(config.quantiles),
@@ -189,6 +191,25 @@ def design(panel: Panel, split: Split, config: FitConfig) -> Architecture:
         layers=config.layers,
         units=config.units,
     )
+    return replace(a, steady=_steady(a, panel, split))
+
+
+def _steady(a: Architecture, panel: Panel, split: Split) -> int:
+    """For how many steps covariates known ahead stay within half their spread nine times in ten, of the times that forecasts
+    wait for their observations.
+    """
+    bands = Bands.of(a)
+    if bands is None or not a.known_ahead:
+        return a.steady
+    train = [s.covariates[:stop, a.known_ahead] for s, stop in zip(panel.series, split.validate_from, strict=True)]
+    spread = np.nanstd(np.concatenate(train), axis=0)
+    steady = 0
+    for wait in bands.waits[1:]:
+        moves = [np.abs(known[wait:] - known[:-wait]) > UNSTEADY * spread for known in train if len(known) > wait]
+        if not moves or (np.concatenate(moves).mean(axis=0) > UNSTEADY_SHARE).any():
+            break
+        steady = wait
+    return steady
 
 
 def warm_sessions(panel: Panel, split: Split, burn_in: int, random: np.random.Generator) -> list[Session]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.engine.arrays import Floats
+from app.engine.coverage import Coverage, coverage
 from app.engine.runtime import Model
 from app.engine.session import FACTS, NO_METADATA, Facts, Key, Session, pack_tail
 
@@ -48,6 +49,10 @@ class Arena:
     def gather(self, slots: Sequence[int] | Slots) -> Floats:
         """The states (N, S) in these slots."""
         return self._states[np.asarray(slots, np.intp)]
+
+    def coverage(self) -> Coverage | None:
+        """How the bands of all sessions here did. Any thread may ask."""
+        return coverage(self.model.bundle, self._states, np.array(list(self._slots.values()), np.intp))
 
     def facts(self, slots: Sequence[int] | Slots) -> Facts:
         """The facts (N,) in these slots."""

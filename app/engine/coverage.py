@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from app.engine.arrays import Floats
 from model.contract import Bundle, Calibration
+
+Rows = slice | NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +37,12 @@ class Coverage:
         return Counted(sum(one.n for one in self.buckets), sum(one.inside for one in self.buckets))
 
 
-def coverage(bundle: Bundle, state: Floats) -> Coverage | None:
-    """What one state (S,) has counted; nothing under a model whose bands do not correct themselves."""
+def coverage(bundle: Bundle, states: Floats, rows: Rows = slice(None)) -> Coverage | None:
+    """What those rows of states (N, S) have counted together; nothing under a model whose bands do not correct themselves."""
     if bundle.calibration is None:
         return None
     part = bundle.state["coverage"]
-    judged, inside = state[part.span].reshape(part.shape).sum(axis=0).tolist()
+    counts = states[:, part.span][rows].reshape(-1, *part.shape)
+    judged, inside = counts.sum(axis=(0, 1), dtype=np.float64).tolist()
     buckets = tuple(Counted(round(n), round(hits)) for n, hits in zip(judged, inside, strict=True))
     return Coverage(bundle.calibration, buckets)

@@ -11,6 +11,7 @@ import numpy as np
 
 from app.engine.arena import Arena, Slots
 from app.engine.arrays import Flags, Floats
+from app.engine.coverage import Coverage
 from app.engine.records import Ended, Moved, key_of, session_in, stored, stored_key, transaction
 from app.engine.registry import Models
 from app.engine.runtime import Model
@@ -57,6 +58,10 @@ class Sessions:
         """How many sessions are in memory."""
         return sum(map(len, self._arenas.values()))
 
+    def coverage(self) -> Iterator[tuple[Model, Callable[[], Coverage | None]]]:
+        """Of every model how to ask what the bands of its sessions in memory did; any thread may ask."""
+        return ((arena.model, arena.coverage) for arena in self._arenas.values())
+
     def is_resident(self, key: Key) -> bool:
         return any(key in arena for arena in self._arenas.values())
 
@@ -97,7 +102,7 @@ class Sessions:
         if located:
             return arena.model.bundle, arena.gather([located.slot])[0]
         with _reading():
-            record = self._store.get(_stored(Table.LIVE, key))
+            record = self._store.get(stored(Table.LIVE, key))
         return None if record is None else (arena.model.bundle, np.frombuffer(record.state, np.float32))
 
     def locate(self, key: Key) -> Located:

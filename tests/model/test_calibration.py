@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
 
 from model.architecture import Architecture
 from model.calibration import RAMP, RATE, Bands, bucket_ends
 from model.contract import Bundle
 from model.export import export
+from model.forecaster import Forecaster
 from model.parity import Session, uncorrected
 from tests.model.test_export import HOLIDAY, forecaster
 
@@ -18,11 +20,10 @@ LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 class Served:
     """A bundle's graphs, fed with series (T, C) of one session."""
 
-    def __init__(self, directory, **choices):
+    def __init__(self, directory, made=None, **choices):
         choices = {"channels": ("y",), "horizon": 30, "quantiles": LEVELS} | choices
-        self.bundle = export(
-            forecaster(**choices), directory, name="test", version="1", created_at="2026-01-01", training={}
-        )
+        made = made or forecaster(**choices)
+        self.bundle = export(made, directory, name="test", version="1", created_at="2026-01-01", training={})
         self.encoder, self.step, self.decoder = (
             Session(directory / f"{name}.onnx") for name in ("encoder", "step", "decoder")
         )
@@ -162,17 +163,20 @@ def test_surprise_is_one_at_the_median_and_falls_smoothly_to_zero_far_out(served
     assert edges == pytest.approx([0.2, 0.2], abs=1e-3)
 
 
-def test_surprise_is_uniform_and_coverage_right_where_the_noise_changes(served):
+def test_surprise_is_uniform_and_coverage_right_where_the_noise_changes(tmp_path):
+    """With weights as they are before training: forecasts near the plain ones, whose bands know nothing."""
+    torch.manual_seed(0)
+    served = Served(tmp_path, Forecaster(Architecture(HOUR, 30, LEVELS, ("y",), seasons=(24,), units=8, head=4)).eval())
     random = np.random.default_rng(1)
     loudness = np.repeat([1.0, 5.0, 0.2], 3000)
     values = (100 + loudness * random.standard_normal(9000)).astype(np.float32)[:, None]
     states, surprises = served.singly(values)
     raw, corrected, gaps = served.raw(states), served.forecast(states), []
-    for start in (1500, 4500, 7500):  # a while after each change
+    for start in (4500, 7500):  # the first noise is for learning that the bands are six times too narrow
         rows = np.arange(start, start + 1450)
         assert (surprises[rows] < 0.2).mean() == pytest.approx(0.2, abs=0.03)
         assert (surprises[rows] < 0.5).mean() == pytest.approx(0.5, abs=0.1)  # these weights know no shape
-        for h in (1, 3, 18):  # those that stand for their buckets: nothing else makes random weights alike
+        for h in (1, 3, 18):  # those that stand for their buckets
             truth = values[rows + h, 0]
             inside = [
                 float(((truth >= q[rows, h - 1, 0, 0]) & (truth <= q[rows, h - 1, 0, -1])).mean())
@@ -249,6 +253,15 @@ def test_covariates_known_ahead_are_known_to_the_forecast_that_is_judged(tmp_pat
     median = served.decoder(ahead | {"state": state})[0][0, 0, 0, 2]
     last = {"values": median.reshape(1, 1, 1), "time": time[:, -1:], "covariates": known[:, -1:], "state": state}
     assert served.step(last)[1] == pytest.approx(1, abs=1e-3)
+
+
+def test_horizons_beyond_what_covariates_stay_steady_for_are_forecast_as_trained(tmp_path):
+    served = Served(tmp_path, steady=5)
+    assert served.bundle.calibration.ends == (1, 5)
+    state, _ = served.at_once(noise())
+    raw, corrected = served.raw(state)[0], served.forecast(state)[0]
+    np.testing.assert_allclose(corrected[5:], raw[5:], rtol=1e-6)
+    assert not np.allclose(corrected[:5], raw[:5], rtol=1e-3)
 
 
 def test_without_calibration_forecasts_stay_raw_and_observations_have_their_surprise(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.bundles import surprises
@@ -54,3 +56,18 @@ def test_channels_are_lists(server, name):
         columns = socket.ask(op="steps", sessions=[name, f"{name}nobody"], values=[[3, 4], [3, 4]])
         assert len(columns["surprise"][0]) == 2
         assert columns["surprise"][1] is None
+
+
+def test_metrics_tell_how_the_bands_of_a_model_did(server, name):
+    def gauge(what):
+        (line,) = re.findall(
+            rf'^tidegate_band_{what}{{model="long/1"}} (.+)$', server.get("/metrics").text, re.MULTILINE
+        )
+        return float(line)
+
+    assert gauge("target") == pytest.approx(0.8)
+    before = gauge("forecasts")
+    server.post("/v1/sessions", {"id": name, "model": "long", "start": START})
+    server.post(f"/v1/sessions/{name}/steps", {"values": SERIES})
+    assert gauge("forecasts") == before + 3
+    assert 0 < gauge("coverage") < 1

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from model.calibration import Bands
 from model.contract import Covariate
 from model.serving import Serving
 from training.config import FitConfig
@@ -140,6 +141,18 @@ def test_bands_correct_themselves_unless_they_are_asked_not_to():
     assert not design(*panel(), config(calibrate=False)).calibrate
     request = parse(["fit", "--data", "a.csv", "--target", "y", "--horizon", "1", "--no-calibrate"])
     assert not request.config.calibrate
+
+
+def test_bands_follow_no_farther_than_covariates_known_ahead_stay_as_they_are():
+    def followed(covariate):
+        data, split = panel(covariates=2)
+        data.series[0].covariates[:, 1] = covariate  # the one that is known ahead
+        return Bands.of(design(data, split, config(horizon=24))).ends
+
+    steps = np.arange(T)
+    assert followed(np.sin(2 * np.pi * steps / 96)) == (1, 5)
+    assert followed(np.random.default_rng(0).standard_normal(T)) == (1,)
+    assert followed(steps // 24 % 30 == 0) == (1, 5, 24)  # a holiday a month
 
 
 def test_hidden_values_are_only_hidden():

@@ -109,7 +109,7 @@ class Describe:
     def begin(self, context: Context) -> Work[Description]:
         session, is_resident = context.sessions.find(self.key), context.sessions.is_resident(self.key)
         seen = context.sessions.look(self.key, session)
-        return done(Description(session, is_resident, seen and coverage(*seen)))
+        return done(Description(session, is_resident, seen and coverage(seen[0], seen[1][None])))
 
 
 @dataclass(frozen=True, slots=True)
