@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model import ops, scaling
-from model.architecture import Architecture
+from model import ops
 from model.features import BOUND, same_phase
 from model.member import Member
 from model.ops import Array
@@ -29,13 +28,13 @@ LEVEL, PLAIN = 1, 2  # which anchor the level is, and how many are always known:
 class Origin:
     """Where forecasts start and what is known there: every field (…, C, ·).
 
-    `seen` is `Forecaster.see` of it, `recalled` are the observations at a head's places of `recent`, if it has any, and
+    `unit` is `scaling.unit` and `seen` is `Forecaster.see` of it, `recalled` are the observations at a head's places of `recent`, if it has any, and
     `present` says which of them are known. Forecasts do not go below `floor`, if there is one.
     """
 
     last: Array
     level: Array
-    spread: Array
+    unit: Array
     floor: Array | None
     seen: Array
     outputs: Array
@@ -46,12 +45,6 @@ class Origin:
 def floor(level: Array, spread: Array) -> Array:
     """Zero for channels that were never negative, which an uncentred spread shows: it equals the level."""
     return ops.where(level >= spread * NEARLY_ONE, 0.0, np.float32(-np.inf))
-
-
-def unit_of(a: Architecture, roughness: Array, spread: Array) -> Array:
-    """`scaling.unit` from roughness (…, differences) and spread (…, 1)."""
-    smallest = ops.smallest(roughness[..., 1:]) if len(a.seasons) > 1 else roughness[..., len(a.seasons) :]
-    return ops.exp(smallest * scaling.ROUGHNESS_UNIT) * spread
 
 
 class Head:
@@ -81,9 +74,7 @@ class Head:
         if anything: `ahead` (R, h·head) and `future` (R·h, head) for each member.
         """
         a, Q = self.architecture, len(self.architecture.quantiles)
-        roughness = origin.seen[..., -len(a.differences) :]
-        unit = unit_of(a, roughness, origin.spread)
-        anchors, known = self._anchors(origin, unit)
+        anchors, known = self._anchors(origin)
         reference = anchors[..., a.reference : a.reference + 1]
         if a.seasons:  # the last value is always known, that of the same phase need not be
             reference = ops.where(known[..., a.reference : a.reference + 1] > 0.0, reference, anchors[..., LEVEL:PLAIN])
@@ -93,9 +84,8 @@ class Head:
             member.quantiles(self._inputs(origin, i), anchors, known, seen, *_of_member(i, ahead, future))
             for i, member in enumerate(self.members)
         ]
-        quantiles = ops.reshape(_mean(found) + reference, (-1, len(self.horizons) * Q)) * _rows(unit) + _rows(
-            origin.last
-        )
+        quantiles = ops.reshape(_mean(found) + reference, (-1, len(self.horizons) * Q))
+        quantiles = quantiles * _rows(origin.unit) + _rows(origin.last)
         return quantiles if origin.floor is None else ops.maximum(quantiles, _rows(origin.floor))
 
     def _inputs(self, origin: Origin, i: int) -> Array:
@@ -104,10 +94,11 @@ class Head:
         outputs = origin.outputs[..., i * N : (i + 1) * N] if len(self.members) > 1 else origin.outputs
         return ops.concat([outputs, origin.seen])
 
-    def _anchors(self, origin: Origin, unit: Array) -> tuple[Array, Array]:
+    def _anchors(self, origin: Origin) -> tuple[Array, Array]:
         """The plain forecasts of `features.anchors` less the last value, in units of the seasonal change, zero where unknown,
         and one where known: (R·h, A).
         """
+        unit = origin.unit
         A, n = self.architecture.anchors, self.architecture.anchors - PLAIN
         every, plain = np.eye(A, dtype=np.float32), np.arange(A) < PLAIN
         level = _rows((origin.level - origin.last) / unit) + np.zeros(len(self.horizons), np.float32)

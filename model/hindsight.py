@@ -70,7 +70,7 @@ class Hindsight:
             k, slices = self._follow(along, self.bands, quantiles, y.known, judged, state)
             nearest = self.bands.correct(nearest, self.bands.factor(k, (1,)))
             nearest = nearest if origin.floor is None else ops.maximum(nearest, origin.floor)
-        found = surprise(y.known, nearest, origin.spread, self.levels)
+        found = surprise(y.known, nearest, origin.unit, self.levels)
         found = ops.where(judged[..., 0:1], found, np.float32(np.nan))
         return found, slices | {"surprise": ops.reshape(along.end(found, 1), (0, -1))}
 

@@ -22,7 +22,8 @@ class Member:
         chosen = np.array(horizons) - 1
         self.anchor_weights, self.ahead_weights = np.split(w["ahead.weight"].T, [2 * a.anchors])
         amounts, bias = w["amounts.weight"].reshape(a.shapes, -1), w["amounts.bias"].reshape(a.shapes, -1)
-        self.by_horizon = (w["shapes"][chosen] @ amounts).reshape(-1, a.context).T
+        self.shapes = w["shapes"][chosen]
+        self.by_horizon = (self.shapes @ amounts).reshape(-1, a.context).T
         self.by_horizon_bias = (w["shapes"] @ bias + w["by_horizon"])[chosen].flatten()
         self.steps_to_levels = _steps_to_levels(len(a.quantiles), a.middle)
 
@@ -50,7 +51,12 @@ class Member:
             context = ops.reshape(inputs, (-1, w["context.weight"].shape[1])) @ w["context.weight"].T + bias[0]
         else:
             context = ops.reshape(inputs @ w["context.weight"].T + bias, (-1, bias.shape[1]))
-        return (context * ops.sigmoid(context)) @ self.by_horizon + self.by_horizon_bias
+        context = context * ops.sigmoid(context)
+        a, h = self.architecture, len(self.shapes)
+        if h <= a.shapes:  # one matrix is smaller than two
+            return context @ self.by_horizon + self.by_horizon_bias
+        amounts = ops.reshape(context @ w["amounts.weight"].T, (-1, a.shapes, a.head))
+        return ops.reshape(self.shapes @ amounts, (-1, h * a.head)) + self.by_horizon_bias
 
     def _residuals(self, z: Array) -> Array:
         """Non-decreasing residual quantiles, (R·h, Q), as `Forecaster` makes them."""

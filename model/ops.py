@@ -98,6 +98,9 @@ class Node:
     def __matmul__(self, other: Any) -> Node:
         return self._emit("MatMul", self, other)
 
+    def __rmatmul__(self, other: Any) -> Node:
+        return self._emit("MatMul", other, self)
+
     def __gt__(self, other: Any) -> Node:
         return self._emit("Greater", self, other)
 

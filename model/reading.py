@@ -13,8 +13,8 @@ import numpy as np
 
 from model import ops, scaling
 from model.along import OneStep, Sequence
+from model.architecture import Architecture
 from model.features import BOUND, GAP_SCALE
-from model.head import unit_of
 from model.hindsight import Observed
 from model.ops import Array, masked
 
@@ -90,9 +90,7 @@ class Reader:
             lags, present = lags[..., 0:n], present[..., 0:n]
         changes = self._changes(observed, known, lags, present)
         rough = along.mean(changes, before[..., SPREAD.stop :], self.rough_decay, 2 * len(a.differences))
-        roughness = self._roughness(rough, spread)
-        unit = unit_of(a, roughness, spread)
-        own = ops.concat([self._see(newest, age, lags, present, level, spread, unit), roughness])
+        own = self._see(newest, age, lags, present, level, spread, self._sizes(rough, spread))
         shared = self._share(along, time, covariates)
         change = ops.clip(change, -scaling.LARGEST_CHANGE, scaling.LARGEST_CHANGE)
         return Reading(
@@ -116,25 +114,26 @@ class Reader:
         ])  # fmt: skip
 
     def _see(
-        self, newest: Array, age: Array, lags: Array, present: Array, level: Array, spread: Array, unit: Array
+        self, newest: Array, age: Array, lags: Array, present: Array, level: Array, spread: Array, sizes: Array
     ) -> Array:
-        """The channel's newest value and its lags, as `Forecaster.see` has them."""
+        """The channel's own past, as `Forecaster.see` has it."""
         a, last, gap = self.architecture, newest[..., 0:1], newest[..., 1:2]
+        unit = spread * ops.smallest(sizes[..., 1:] if a.seasons else sizes)
         return ops.concat([
             ops.clip((last - level if a.signed else last) / spread, -BOUND, BOUND),
             gap / (gap + GAP_SCALE),
             ops.clip(age * (1 / a.longest), None, 1.0),
             ops.where(present, ops.clip((lags - last) / unit, -BOUND, BOUND), 0.0),
             ops.to_float(present),
+            ops.log(sizes) * (1 / scaling.ROUGHNESS_UNIT),
         ])  # fmt: skip
 
-    def _roughness(self, rough: Array, spread: Array) -> Array:
-        """`scaling.roughness` from weights and weighted sums of the sizes of change."""
+    def _sizes(self, rough: Array, spread: Array) -> Array:
+        """The sizes of change in units of the spread, one where none was seen, (…, B, C, differences), from weights and sums."""
         n = len(self.architecture.differences)
         weight, total = rough[..., 0:n], rough[..., n:]
-        ratio = total / ops.clip(weight, scaling.SMALLEST_SPREAD) / spread
-        ratio = ops.log(ops.clip(ratio, scaling.SMOOTHEST, 1 / scaling.SMOOTHEST)) * (1 / scaling.ROUGHNESS_UNIT)
-        return ops.where(weight > 0.0, ratio, 0.0)
+        sizes = total / ops.clip(weight, scaling.SMALLEST_SPREAD) / spread
+        return ops.where(weight > 0.0, ops.clip(sizes, scaling.SMOOTHEST, 1 / scaling.SMOOTHEST), 1.0)
 
     def _share(self, along: OneStep | Sequence, time: Array, covariates: Array | None) -> Array | None:
         """The calendar's waves and the covariates, which are the same for all channels."""
@@ -151,6 +150,12 @@ class Reader:
             x = own @ w["own.weight"].T + (w["own.bias"] + w["channel"])
             embedded.append(ops.tanh(x if shared is None else x + along.across_channels(shared @ w_shared)))
         return embedded
+
+
+def unit_of(spread: Array, seen: Array, a: Architecture) -> Array:
+    """`scaling.unit` from the spread (…, 1) and what is seen, which ends with the roughness."""
+    rough = seen[..., 3 + 2 * len(a.lags) + bool(a.seasons) :]
+    return spread * ops.exp(ops.smallest(rough) * scaling.ROUGHNESS_UNIT)
 
 
 def summary(holder: Reader | Serving, state: Array) -> Array:

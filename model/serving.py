@@ -18,7 +18,7 @@ from model.ensemble import AnyForecaster, weights_of
 from model.head import Head, Origin, floor
 from model.hindsight import Hindsight
 from model.ops import Array, masked
-from model.reading import LEVEL, SPREAD, Reader, Reading, mean, spread_of, summary
+from model.reading import LEVEL, SPREAD, Reader, Reading, mean, spread_of, summary, unit_of
 from model.recurrences import Recurrence
 from model.waves import Waves
 
@@ -139,12 +139,13 @@ class Serving:
     def _origin_before(self, along: OneStep | Sequence, read: Reading, outputs: Array, state: Array) -> Origin:
         """The step before each, as a place to forecast from."""
         recalled, present = read.recalled or (None, None)
+        seen = along.before(read.seen, self._part(state, "seen"))
         return Origin(
             last=along.before(read.summary[..., 0:1], summary(self, state)[..., 0:1]),
             level=read.level_before,
-            spread=read.spread_before,
+            unit=unit_of(read.spread_before, seen, self.architecture),
             floor=None if self.architecture.signed else floor(read.level_before, read.spread_before),
-            seen=along.before(read.seen, self._part(state, "seen")),
+            seen=seen,
             outputs=outputs,
             recalled=recalled,
             present=present,
@@ -155,7 +156,7 @@ class Serving:
         recent, known = self.layout["recent"], summary(self, state)
         C, places = len(self.architecture.channels), self.head.places
         level = mean(known[..., LEVEL])
-        spread = spread_of(known[..., SPREAD], level)
+        spread, seen = spread_of(known[..., SPREAD], level), self._part(state, "seen")
         recalled = present = None
         if places.size:
             recalled = ops.take(state, recent.offset + places * C + np.arange(C)[:, None], 1)
@@ -164,9 +165,9 @@ class Serving:
         return Origin(
             last=known[..., 0:1],
             level=level,
-            spread=spread,
+            unit=unit_of(spread, seen, self.architecture),
             floor=None if self.architecture.signed else floor(level, spread),
-            seen=self._part(state, "seen"),
+            seen=seen,
             outputs=self._outputs(state),
             recalled=recalled,
             present=present,

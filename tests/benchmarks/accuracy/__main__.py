@@ -1,6 +1,6 @@
 """Measure how accurate the forecasts are, on public data and by the protocols that others published numbers for.
 
-python -m tests.benchmarks.accuracy --data DIR [--out DIR] [--sets NAME …] [--seeds 3] [--quick]
+python -m tests.benchmarks.accuracy --data DIR [--out DIR] [--sets NAME …] [--seeds 3] [--rivals] [--quick]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from tests.benchmarks.accuracy import runs
+from tests.benchmarks.accuracy import rivals, runs
 from tests.benchmarks.accuracy.published import check_evaluators
 from tests.benchmarks.accuracy.report import Document, document, write
 from tests.benchmarks.accuracy.sets import SETS, Protocol
@@ -32,12 +32,12 @@ def main(arguments: list[str] | None = None) -> int:
     for line in check_evaluators(asked.data):
         print("evaluator reproduces", line, flush=True)
     for name in asked.sets or (QUICK_SETS if asked.quick else SETS):
-        write(measure(SETS[name](asked.data), asked.seeds, quick=asked.quick), out)
+        write(measure(SETS[name](asked.data), asked.seeds, quick=asked.quick, packages=asked.rivals), out)
     print(f"Wrote {out / 'README.md'} and {out / 'index.html'}.")
     return 0
 
 
-def measure(protocol: Protocol, seeds: int, *, quick: bool) -> Document:
+def measure(protocol: Protocol, seeds: int, *, quick: bool, packages: bool) -> Document:
     """Everything that is reported of one set, said as it is found."""
     naive = runs.naive(protocol)
     _say(protocol, naive)
@@ -48,7 +48,10 @@ def measure(protocol: Protocol, seeds: int, *, quick: bool) -> Document:
     together = runs.ensemble(protocol, members) if len(members) > 1 else None
     if together:
         _say(protocol, together)
-    return document(protocol, [naive], members, together, quick=quick)
+    sparse = rivals.measure(protocol, members[0].forecasts) if packages else []
+    for run in sparse:
+        _say(protocol, run)
+    return document(protocol, [naive], members, together, sparse, quick=quick)
 
 
 def _say(protocol: Protocol, run: runs.Run) -> None:
@@ -68,6 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="where the results go")
     parser.add_argument("--sets", nargs="+", choices=SETS, help="only these")
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds, and members of the ensemble")
+    parser.add_argument(
+        "--rivals", action="store_true", help="also packages with their defaults; needs the extra rivals"
+    )
     parser.add_argument("--quick", action="store_true", help="three sets, one seed, few steps: does it run at all")
     return parser
 

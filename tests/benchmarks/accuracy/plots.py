@@ -26,16 +26,16 @@ HEAD = (
 Document = Mapping[str, Any]
 
 
-def page(documents: Sequence[Document], tables: Sequence[list[list[str]]]) -> str:
-    """The whole page; it needs nothing beside itself."""
-    parts = [_section(found, table) for found, table in zip(documents, tables, strict=True)]
+def page(documents: Sequence[Document], tables: Sequence[Sequence[list[list[str]]]]) -> str:
+    """The whole page with the tables of each document; it needs nothing beside itself."""
+    parts = [_section(found, those) for found, those in zip(documents, tables, strict=True)]
     return HEAD + "".join(parts) + "</html>\n"
 
 
-def _section(found: Document, table: list[list[str]]) -> str:
+def _section(found: Document, tables: Sequence[list[list[str]]]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     about = f"<p>{found['date']}, commit {html.escape(found['commit'])}, {versions}</p>"
-    return f"<h2>{found['set']}, {found['horizon']} ahead</h2>{_drawn(found)}{_table(table)}{about}"
+    return f"<h2>{found['set']}, {found['horizon']} ahead</h2>{_drawn(found)}{''.join(map(_table, filter(None, tables)))}{about}"
 
 
 def _drawn(found: Document) -> str:

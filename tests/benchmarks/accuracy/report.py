@@ -36,9 +36,15 @@ Document = Mapping[str, Any]
 
 
 def document(
-    protocol: Protocol, rivals: Sequence[Run], members: Sequence[Trained], ensemble: Run | None, *, quick: bool
+    protocol: Protocol,
+    rivals: Sequence[Run],
+    members: Sequence[Trained],
+    ensemble: Run | None,
+    sparse: Sequence[Run],
+    *,
+    quick: bool,
 ) -> Document:
-    """All that was found of one set."""
+    """All that was found of one set; `sparse` are runs that forecast from every H-th origin alone."""
     means = summary(member.run for member in members)
     return {
         "set": protocol.name,
@@ -52,6 +58,7 @@ def document(
         "mean": {name: mean for name, (mean, _) in means.items()},
         "standard_deviation": {name: spread for name, (_, spread) in means.items()},
         "ensemble": None if ensemble is None else asdict(ensemble),
+        "sparse": [asdict(run) for run in sparse],
         "examples": [_example(protocol, members[0], place) for place in EXAMPLES],
     }
 
@@ -62,8 +69,8 @@ def write(found: Document, directory: Path) -> None:
     (directory / f"{found['set']}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     files = [directory / f"{name}.json" for name in SETS]
     documents = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
-    tables = [rows(one) for one in documents]
-    sections = [_markdown(one, table) for one, table in zip(documents, tables, strict=True)]
+    tables = [[rows(one), sparse_rows(one)] for one in documents]
+    sections = [_markdown(one, parts) for one, parts in zip(documents, tables, strict=True)]
     (directory / "README.md").write_text("\n".join([HEAD, *sections]), encoding="utf-8")
     (directory / "index.html").write_text(plots.page(documents, tables), encoding="utf-8")
 
@@ -90,8 +97,8 @@ def rows(found: Document) -> list[list[str]]:
     names = found["scores"]
     table = [["method", *names, "CPU-s", "µs"]]
     for run in (*found["published"], *found["rivals"], *found["runs"]):
-        cells = [f"{run['scores'][name]:.4g}" if name in run["scores"] else "" for name in names]
-        table.append([run["method"], *cells, _count(run.get("cpu_seconds")), _count(run.get("microseconds"))])
+        costs = [_count(run.get(name)) for name in ("cpu_seconds", "microseconds")]
+        table += [[run["method"], *_cells(run, names), *costs]]
     if len(found["runs"]) > 1:
         cells = [f"**{found['mean'][name]:.4f}** ± {found['standard_deviation'][name]:.4f}" for name in names]
         table.append([f"**Tidegate, mean of {len(found['runs'])} seeds**", *cells, "", ""])
@@ -99,6 +106,13 @@ def rows(found: Document) -> list[list[str]]:
         cells = [f"**{found['ensemble']['scores'][name]:.4f}**" for name in names]
         table.append([f"**{found['ensemble']['method']}**", *cells, _count(found["ensemble"]["cpu_seconds"]), ""])
     return table
+
+
+def sparse_rows(found: Document) -> list[list[str]]:
+    """A table of what forecast from every H-th origin alone; empty where nothing did."""
+    runs, names = found["sparse"], found["scores"]
+    head = [["from every H-th origin", *names, "CPU-s"]] if runs else []
+    return head + [[run["method"], *_cells(run, names), _count(run["cpu_seconds"])] for run in runs]
 
 
 def _example(protocol: Protocol, member: Trained, place: float) -> Document:
@@ -115,14 +129,21 @@ def _example(protocol: Protocol, member: Trained, place: float) -> Document:
     }
 
 
+def _cells(run: Document, names: Sequence[str]) -> list[str]:
+    return [f"{run['scores'][name]:.4g}" if name in run["scores"] else "" for name in names]
+
+
 def _count(value: float | None) -> str:
     return "" if value is None else f"{value:.0f}"
 
 
-def _markdown(found: Document, table: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(row) + " |" for row in table]
-    lines.insert(1, "|---" * len(table[0]) + "|")
-    return f"## {found['set']}, {found['horizon']} ahead\n\n" + "\n".join(lines) + f"\n\n{said(found)}\n"
+def _markdown(found: Document, tables: Sequence[list[list[str]]]) -> str:
+    parts = [f"## {found['set']}, {found['horizon']} ahead"]
+    for table in filter(None, tables):
+        lines = ["| " + " | ".join(row) + " |" for row in table]
+        lines.insert(1, "|---" * len(table[0]) + "|")
+        parts.append("\n".join(lines))
+    return "\n\n".join([*parts, said(found)]) + "\n"
 
 
 def _git(*arguments: str) -> str:
