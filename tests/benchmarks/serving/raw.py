@@ -42,7 +42,7 @@ class Raw:
             ahead["future_covariates"] = np.full((rows, self._bundle.horizon, known), np.nan, np.float32)
 
         def run() -> Any:
-            (state,) = self._encoder.run(None, inputs)
+            state = self._encoder.run(None, inputs)[0]
             return self._decoder.run(None, {"state": state, **ahead})
 
         return run
