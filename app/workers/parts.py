@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import msgspec
 import numpy as np
-from msgspec import structs
 
 from app.conversation import Refused
 from app.engine.forecast import Forecast, at_levels
@@ -87,7 +87,7 @@ def _at_levels(levels: tuple[float, ...], row: Stepped) -> Stepped:
     has_them = forecast.levels[0] <= levels[0] and levels[-1] <= forecast.levels[-1]
     values = at_levels(levels, forecast.values, forecast.levels) if has_them else None
     found = None if values is None else Forecast(forecast.start, forecast.frequency, levels, values)
-    return structs.replace(row, forecast=found)
+    return msgspec.structs.replace(row, forecast=found)
 
 
 def _page(limit: int, answers: Answers) -> Page:

@@ -18,7 +18,7 @@ from tests.bundles import write_bundle
 from tests.service.lab import blocked, serving, talk
 
 NOON = 1_767_268_800
-UPDATES = 1500
+UPDATES = 6000
 IN_TIME = 1.0  # seconds; an answer takes a few milliseconds, but the machine may be busy
 
 

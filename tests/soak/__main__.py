@@ -23,6 +23,7 @@ from tests.soak.crowd import COLUMN, Crowd
 from tests.soak.watch import Sample, Watch, growth, header, piled_up, row
 
 IDLE_SECONDS = 60
+SETTLE_SECONDS = 2.5  # the store's file is a second behind what was acknowledged
 SAMPLES = 60
 
 
@@ -70,6 +71,7 @@ async def run(crowds: list[Crowd], watch: Watch, steps: int) -> list[Sample]:
         if done >= steps * len(samples) / SAMPLES:
             samples.append(watch.sample(time.monotonic() - began, done))
             print(row(samples[-1]), flush=True)
+    await asyncio.sleep(SETTLE_SECONDS)
     return [*samples, watch.sample(time.monotonic() - began, sum(crowd.counts["steps"] for crowd in crowds))]
 
 
