@@ -42,7 +42,7 @@ def observations(model: Model, rows: int) -> tuple[np.ndarray, np.ndarray, np.nd
     history = random.uniform(1, 100, (1, steps, len(bundle.channels))).astype(np.float32)
     known = random.normal(size=(1, steps, len(bundle.covariates))).astype(np.float32)
     grid = bundle.frequency * (470_000 + np.arange(steps))[None]
-    state = np.repeat(model.encode(history, grid, known, model.fresh(1)), rows, 0)
+    state = np.repeat(model.encode(history, grid, known, model.fresh(1))[0], rows, 0)
     values = random.uniform(1, 100, (rows, 1, len(bundle.channels))).astype(np.float32)
     known = random.normal(size=(rows, 1, len(bundle.covariates))).astype(np.float32)
     return values, np.full((rows, 1), grid[0, -1] + bundle.frequency), known, state
@@ -53,7 +53,7 @@ def future(model: Model, rows: int) -> np.ndarray:
 
 
 def run(model: Model, *work: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    state = model.encode(*work)
+    state, _ = model.encode(*work)
     return state, model.decode(state, work[1][:, 0], future(model, len(state)))
 
 

@@ -98,7 +98,7 @@ def real_states(model) -> np.ndarray:
     values = (1000 * daily + random.normal(0, 100, (SERIES, STEP)))[:, :, None].astype(np.float32)
     covariates = np.full((SERIES, STEP, len(bundle.covariates)), np.nan, np.float32)
     time = np.tile(hours * bundle.frequency, (SERIES, 1))
-    return model.encode(values, time, covariates, model.fresh(SERIES))
+    return model.encode(values, time, covariates, model.fresh(SERIES))[0]
 
 
 def report_steps(socket, names, step, what) -> None:
