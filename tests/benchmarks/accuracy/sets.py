@@ -141,7 +141,9 @@ def _panel(
 
 
 def _columns(rows: pl.DataFrame, names: tuple[str, ...]) -> NDArray[np.float32]:
-    return rows.select(pl.col(names).cast(pl.Float32)).to_numpy() if names else np.zeros((len(rows), 0), np.float32)
+    if not names:
+        return np.zeros((len(rows), 0), np.float32)
+    return rows.select(pl.col(names).cast(pl.Float32)).to_numpy(writable=True)
 
 
 def _names(covariates: tuple[Covariate, ...]) -> tuple[str, ...]:
