@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,18 @@ def models_dir(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def models(models_dir):
     return open_models(models_dir, "cpu", "auto")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 2 MB."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    path = tmp_path / "disk"
+    path.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", path], check=True)
+    yield path
+    subprocess.run(["umount", path], check=True)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 
@@ -81,17 +80,6 @@ def failing(data, files, call) -> list[str]:
     return [*paths, "-e", f"trace={call}", "-e", f"inject={call}:error=EIO"]
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 2 MB."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", path], check=True)
-    yield path
-    subprocess.run(["umount", path], check=True)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 @pytest.mark.parametrize("durability", ["sync", "interval", "none"])
 def test_a_full_disk_refuses_steps_peeks_go_on_and_it_recovers_by_itself(models_dir, tmp_path, small_disk, durability):
     settings = {"data_dir": small_disk, "durability": durability, "sync_seconds": 0.05}
