@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import struct
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from app.engine.arrays import Floats
 
 FLOAT_32 = 0xCA  # MessagePack's mark before four bytes, big end first
+MOST_CACHED = 4096  # numbers in an array whose form is kept for the next one of its shape
 
 
 class Numbers:
@@ -24,7 +27,7 @@ class Numbers:
 
 
 class Quantiles:
-    """An array (levels, H) or (levels, H, C): written as an object with a list for each level."""
+    """An array (levels, H) or (levels, H, C) of finite numbers, levels ≥ 1: written as an object with a list for each level."""
 
     __slots__ = ("names", "values")
 
@@ -35,20 +38,62 @@ class Quantiles:
 
 def packed(array: Floats) -> bytes:
     """An array of finite numbers in MessagePack, all at once: every number and every list of it has the same size."""
-    block = np.empty((array.size, 5), np.uint8)
-    block[:, 0] = FLOAT_32
-    block[:, 1:] = array.astype(">f4").reshape(-1).view(np.uint8).reshape(-1, 4)
-    for length in reversed(array.shape):
-        block = block.reshape(-1, length * block.shape[1])
-        head = np.frombuffer(_list_header(length), np.uint8)
-        block = np.concatenate([np.broadcast_to(head, (len(block), len(head))), block], axis=1)
-    return block.tobytes()
+    form = _cached_form(array.shape) if array.size <= MOST_CACHED else _form(array.shape)
+    return form.filled(array)
+
+
+class _Form(NamedTuple):
+    """MessagePack for arrays of one shape: what is the same for all of them, and how to get at their numbers."""
+
+    blank: NDArray[Any]
+    path: tuple[str, ...]
+
+    def filled(self, array: Floats) -> bytes:
+        block = self.blank.copy()
+        numbers = block
+        for field in self.path:
+            numbers = numbers[field]
+        numbers[...] = array
+        return block.tobytes()
+
+
+def _form(shape: tuple[int, ...]) -> _Form:
+    kind = np.dtype([("mark", np.uint8), ("number", ">f4")])
+    for length in reversed(shape):
+        kind = np.dtype([("head", f"V{len(_list_header(length))}"), ("items", kind, (length,))])
+    blank = level = np.zeros((), kind)
+    for length in shape:
+        level["head"] = np.void(_list_header(length))
+        level = level["items"]
+    level["mark"] = FLOAT_32
+    return _Form(blank, ("items",) * len(shape) + ("number",))
+
+
+_cached_form = lru_cache(maxsize=256)(_form)
 
 
 def _list_header(length: int) -> bytes:
     if length < 16:
         return bytes([0x90 | length])
     return struct.pack(">BH", 0xDC, length) if length < 2**16 else struct.pack(">BI", 0xDD, length)
+
+
+@lru_cache(maxsize=1024)
+def _map_keys(names: tuple[str, ...]) -> list[bytes]:
+    """What stands before each value of a map with these keys."""
+    keys = list(map(msgspec.msgpack.encode, names))
+    empty = msgspec.msgpack.encode(dict.fromkeys(names))
+    return [empty[: empty.index(keys[0])] + keys[0], *keys[1:]] if keys else []
+
+
+def _map_of_lists(names: tuple[str, ...], values: Floats) -> bytes:
+    """Finite numbers (levels, …) as a map with one list for each level."""
+    lists, keys = packed(values), _map_keys(names)
+    start = len(_list_header(len(values)))
+    size = (len(lists) - start) // len(values)
+    return b"".join(
+        part for i, key in enumerate(keys) for part in (key, lists[start + i * size : start + (i + 1) * size])
+    )
 
 
 def _as_json(value: Any) -> msgspec.Raw:
@@ -58,7 +103,7 @@ def _as_json(value: Any) -> msgspec.Raw:
 
 def _as_message_pack(value: Any) -> Any:
     if type(value) is Quantiles:
-        return dict(zip(value.names, map(_array_or_none, value.values), strict=True))
+        return msgspec.Raw(_map_of_lists(value.names, value.values))
     if isinstance(value.values, list):
         return list(map(_array_or_none, value.values))
     return _array_or_none(value.values)
