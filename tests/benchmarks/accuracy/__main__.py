@@ -1,6 +1,7 @@
 """Measure how accurate the forecasts are, on public data and by the protocols that others published numbers for.
 
-python -m tests.benchmarks.accuracy --data DIR [--out DIR] [--sets NAME …] [--seeds 3] [--rivals] [--quick]
+python -m tests.benchmarks.accuracy --data DIR [--out DIR] [--sets NAME …] [--seeds 3] [--quick]
+python -m tests.benchmarks.accuracy --data DIR --rivals [--out DIR] [--sets NAME …]
 """
 
 from __future__ import annotations
@@ -8,13 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
 
 from tests.benchmarks.accuracy import rivals, runs
 from tests.benchmarks.accuracy.published import check_evaluators
-from tests.benchmarks.accuracy.report import Document, document, write
+from tests.benchmarks.accuracy.report import Document, document, tabulate, write
 from tests.benchmarks.accuracy.sets import SETS, Protocol
 
 VARIABLE = "TIDEGATE_BENCH_DATA"
@@ -32,12 +34,17 @@ def main(arguments: list[str] | None = None) -> int:
     for line in check_evaluators(asked.data):
         print("evaluator reproduces", line, flush=True)
     for name in asked.sets or (QUICK_SETS if asked.quick else SETS):
-        write(measure(SETS[name](asked.data), asked.seeds, quick=asked.quick, packages=asked.rivals), out)
+        protocol = SETS[name](asked.data)
+        if asked.rivals:
+            rivals.keep(rivals.document(protocol, _saying(protocol, rivals.measure(protocol))), out)
+            tabulate(out)
+        else:
+            write(measure(protocol, asked.seeds, quick=asked.quick), out)
     print(f"Wrote {out / 'README.md'} and {out / 'index.html'}.")
     return 0
 
 
-def measure(protocol: Protocol, seeds: int, *, quick: bool, packages: bool) -> Document:
+def measure(protocol: Protocol, seeds: int, *, quick: bool) -> Document:
     """Everything that is reported of one set, said as it is found."""
     naive = runs.naive(protocol)
     _say(protocol, naive)
@@ -48,10 +55,14 @@ def measure(protocol: Protocol, seeds: int, *, quick: bool, packages: bool) -> D
     together = runs.ensemble(protocol, members) if len(members) > 1 else None
     if together:
         _say(protocol, together)
-    sparse = rivals.measure(protocol, members[0].forecasts) if packages else []
-    for run in sparse:
-        _say(protocol, run)
+    sparse = [runs.naive(protocol.sparse()), runs.thinned(protocol, members[0])]
     return document(protocol, [naive], members, together, sparse, quick=quick)
+
+
+def _saying(protocol: Protocol, found: Iterable[runs.Run]) -> Iterator[runs.Run]:
+    for run in found:
+        _say(protocol, run)
+        yield run
 
 
 def _say(protocol: Protocol, run: runs.Run) -> None:
@@ -71,9 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="where the results go")
     parser.add_argument("--sets", nargs="+", choices=SETS, help="only these")
     parser.add_argument("--seeds", type=int, default=3, help="how many seeds, and members of the ensemble")
-    parser.add_argument(
-        "--rivals", action="store_true", help="also packages with their defaults; needs the extra rivals"
-    )
+    parser.add_argument("--rivals", action="store_true", help="other packages instead of ours; needs the extra rivals")
     parser.add_argument("--quick", action="store_true", help="three sets, one seed, few steps: does it run at all")
     return parser
 

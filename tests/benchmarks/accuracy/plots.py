@@ -24,27 +24,30 @@ HEAD = (
     f"<!doctype html><html lang=en><meta charset=utf-8><title>Accuracy</title><style>{STYLE}</style><h1>Accuracy</h1>"
 )
 Document = Mapping[str, Any]
+Bar = tuple[str, Mapping[str, float], str]  # a method, its scores, its colour
+Tables = Sequence[list[list[str]]]
 
 
-def page(documents: Sequence[Document], tables: Sequence[Sequence[list[list[str]]]]) -> str:
-    """The whole page with the tables of each document; it needs nothing beside itself."""
-    parts = [_section(found, those) for found, those in zip(documents, tables, strict=True)]
+def page(documents: Sequence[Document], tables: Sequence[Tables], said: Sequence[str]) -> str:
+    """The whole page with the tables of each document and what is said below; it needs nothing beside itself."""
+    parts = [_section(*one) for one in zip(documents, tables, said, strict=True)]
     return HEAD + "".join(parts) + "</html>\n"
 
 
-def _section(found: Document, tables: Sequence[list[list[str]]]) -> str:
-    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
-    about = f"<p>{found['date']}, commit {html.escape(found['commit'])}, {versions}</p>"
+def _section(found: Document, tables: Tables, said: str) -> str:
+    about = f"<p>{html.escape(said)}</p>"
     return f"<h2>{found['set']}, {found['horizon']} ahead</h2>{_drawn(found)}{''.join(map(_table, filter(None, tables)))}{about}"
 
 
 def _drawn(found: Document) -> str:
     """The plots of a set as an image."""
     with mpl.rc_context({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "svg.hashsalt": "0"}):
-        figure = Figure(figsize=(10, 3.4), layout="constrained")
-        left, *others = figure.subplots(1, 1 + len(found["examples"]))
-        _bars(left, found)
-        for axes, example in zip(others, found["examples"], strict=True):
+        figure = Figure(figsize=(14 if found["sparse"] else 10, 3.4), layout="constrained")
+        charts = [_scored(found), [_named(run) for run in found["sparse"]]]
+        panels = figure.subplots(1, sum(map(bool, charts)) + len(found["examples"]))
+        for axes, methods in zip(panels, filter(None, charts), strict=False):
+            _bars(axes, found["scores"][0], methods)
+        for axes, example in zip(panels[-len(found["examples"]) :], found["examples"], strict=True):
             _forecast(axes, example)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -52,13 +55,20 @@ def _drawn(found: Document) -> str:
     return f'<img alt="scores and forecasts of {found["set"]}" src="data:image/svg+xml;base64,{image}">'
 
 
-def _bars(axes: Any, found: Document) -> None:
-    score = found["scores"][0]
-    others = (*found["published"], *found["rivals"])
-    bars = [(run["method"], run["scores"][score], OTHERS) for run in others if score in run["scores"]]
-    bars.append(("Tidegate", found["mean"][score], OURS))
-    if found["ensemble"]:
-        bars.append((found["ensemble"]["method"], found["ensemble"]["scores"][score], OURS))
+def _scored(found: Document) -> list[Bar]:
+    """The methods of the main table."""
+    bars = [_named(run) for run in (*found["published"], *found["rivals"])]
+    bars.append(("Tidegate", found["mean"], OURS))
+    return bars + ([_named(found["ensemble"])] if found["ensemble"] else [])
+
+
+def _named(run: Document) -> Bar:
+    return run["method"], run["scores"], OURS if run["method"].startswith("Tidegate") else OTHERS
+
+
+def _bars(axes: Any, score: str, methods: Sequence[Bar]) -> None:
+    """One score of those methods that have it, the best on top."""
+    bars = [(name, scores[score], colour) for name, scores, colour in methods if score in scores]
     names, values, colours = zip(*sorted(bars, key=lambda bar: -bar[1]), strict=True)
     axes.barh(names, values, color=colours)
     axes.set_xlabel(f"{score}, lower is better")

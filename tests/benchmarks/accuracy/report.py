@@ -1,7 +1,7 @@
 """Results as a table to read (README.md) and a page with plots (index.html), from what was measured of each set.
 
 Every set has a document of its own, SET.json, with the commit and the versions it was measured with; measuring one again
-leaves the others as they are.
+leaves the others as they are. Other packages' forecasters lie beside it in SET.rivals.json, measured at a time of their own.
 """
 
 from __future__ import annotations
@@ -68,29 +68,50 @@ def write(found: Document, directory: Path) -> None:
     """Keep a set's document, and write table and page of all that are there."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / f"{found['set']}.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    files = [directory / f"{name}.json" for name in SETS]
-    documents = [json.loads(file.read_text(encoding="utf-8")) for file in files if file.exists()]
+    tabulate(directory)
+
+
+def tabulate(directory: Path) -> None:
+    """Write table and page of all sets whose documents are there."""
+    documents = [_joined(name, directory) for name in SETS if (directory / f"{name}.json").exists()]
     tables = [[rows(one), sparse_rows(one)] for one in documents]
     sections = [_markdown(one, parts) for one, parts in zip(documents, tables, strict=True)]
     (directory / "README.md").write_text("\n".join([HEAD, *sections]), encoding="utf-8")
-    (directory / "index.html").write_text(plots.page(documents, tables), encoding="utf-8")
+    (directory / "index.html").write_text(
+        plots.page(documents, tables, [said(one) for one in documents]), encoding="utf-8"
+    )
 
 
-def circumstances() -> Document:
+def _joined(name: str, directory: Path) -> Document:
+    """A set's document, with the runs and the circumstances of its rivals."""
+    found = json.loads((directory / f"{name}.json").read_text(encoding="utf-8"))
+    file = directory / f"{name}.rivals.json"
+    if not file.exists():
+        return {**found, "packages": None}
+    packages = json.loads(file.read_text(encoding="utf-8"))
+    return {**found, "packages": packages, "sparse": [*packages["runs"], *found["sparse"]]}
+
+
+def circumstances(packages: Sequence[str] = PACKAGES) -> Document:
     """What one has to know to get the same numbers again."""
     changed = _git("status", "--porcelain", "--untracked-files=no")
     return {
         "commit": _git("rev-parse", "--short", "HEAD") + (" with changes" if changed else ""),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in packages},
     }
 
 
 def said(found: Document) -> str:
     """When and with what a set was measured."""
-    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     kind = " A quick run: it shows that everything works, not how accurate it is." if found["quick"] else ""
-    return f"{found['date']}, commit {found['commit']}, {versions}.{kind}"
+    packages = f" Other packages: {_when(found['packages'])}." if found["packages"] else ""
+    return f"{_when(found)}.{kind}{packages}"
+
+
+def _when(found: Document) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+    return f"{found['date']}, commit {found['commit']}, {versions}"
 
 
 def rows(found: Document) -> list[list[str]]:
@@ -112,8 +133,9 @@ def rows(found: Document) -> list[list[str]]:
 def sparse_rows(found: Document) -> list[list[str]]:
     """A table of what forecast from every H-th origin alone; empty where nothing did."""
     runs, names = found["sparse"], found["scores"]
-    head = [["from every H-th origin", *names, "CPU-s"]] if runs else []
-    return head + [[run["method"], *_cells(run, names), _count(run["cpu_seconds"])] for run in runs]
+    head = [["from every H-th origin", *names, "CPU-s", "µs"]] if runs else []
+    costs = ("cpu_seconds", "microseconds")
+    return head + [[run["method"], *_cells(run, names), *(_count(run[name]) for name in costs)] for run in runs]
 
 
 def _example(protocol: Protocol, member: Trained, place: float) -> Document:

@@ -6,7 +6,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,14 @@ def train(protocol: Protocol, seed: int, *, steps: int | None = None) -> Trained
     notes = {"seed": seed, "steps": fit.step, "parameters": bundle.parameters, "state": bundle.state_size}
     run = Run(f"Tidegate, seed {seed}", judge(protocol, forecasts, LEVELS), seconds, took, notes)
     return Trained(run, forecasts)
+
+
+def thinned(protocol: Protocol, member: Trained) -> Run:
+    """The same forecaster, judged from every H-th origin alone, as other packages are."""
+    sparse = protocol.sparse()
+    every = sparse.stride // protocol.stride
+    forecasts = [replace(one, truth=one.truth[::every], quantiles=one.quantiles[::every]) for one in member.forecasts]
+    return replace(member.run, scores=judge(sparse, forecasts, LEVELS))
 
 
 def ensemble(protocol: Protocol, members: list[Trained]) -> Run:

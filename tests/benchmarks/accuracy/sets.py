@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,10 @@ class Protocol:
     season: int
     stride: int = 1
     recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    def sparse(self) -> Protocol:
+        """The same from every H-th origin alone."""
+        return replace(self, stride=self.stride * max(1, self.horizon // self.stride))
 
     def origins(self, i: int) -> range:
         """Rows of the last known observation of each forecast of a series."""
