@@ -19,6 +19,7 @@ from app.engine.operations.looking import Description, History, Peeked
 from app.engine.operations.opening import Opened
 from app.engine.operations.rows import Stepped
 from app.engine.operations.series import Forecasts
+from app.engine.operations.taken import Answer, Answers, Taken
 from app.engine.session import Session
 from app.errors import Refusal
 from app.replies import (
@@ -171,8 +172,29 @@ def stepped_fields(name: str, stepped: Stepped, clock: Clock) -> Fields:
     }
 
 
-def columns_fields(answers: Sequence[Stepped | Refusal], clock: Clock, *, with_forecast: bool) -> Fields:
+def columns_fields(answers: Sequence[Answer], clock: Clock, *, with_forecast: bool) -> Fields:
     """A list for each fact, null where a session was refused."""
+    whole = answers.whole if isinstance(answers, Answers) else None
+    return _each_field(answers, clock, with_forecast=with_forecast) if whole is None else _whole_fields(whole, clock)
+
+
+def _whole_fields(taken: Taken, clock: Clock) -> Fields:
+    """Next steps of every session, as they come from the engine."""
+    fields: Fields = {
+        "step": taken.step,
+        "time": list(map(clock, taken.time)),
+        "replayed": [False] * len(taken.step),
+        "surprise": Numbers(by_step(taken.surprise)),
+    }
+    if taken.selection is not None and taken.quantiles is not None:
+        quantiles = np.moveaxis(taken.quantiles, 3, 1)  # (N, levels, H, C)
+        fields["levels"] = taken.selection.levels
+        fields["quantiles"] = Numbers(np.ascontiguousarray(quantiles[..., 0] if quantiles.shape[3] == 1 else quantiles))
+    return fields
+
+
+def _each_field(answers: Sequence[Answer], clock: Clock, *, with_forecast: bool) -> Fields:
+    """Any answers, in any order."""
     stepped = [None if isinstance(answer, Refusal) else answer for answer in answers]
     fields: Fields = {
         "step": [one and one.step for one in stepped],

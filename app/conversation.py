@@ -15,6 +15,7 @@ from app.engine.operations.base import Context, Operation, Work
 from app.engine.operations.looking import Describe, Description, Follow, Peeked
 from app.engine.operations.opening import Close, Opened
 from app.engine.operations.rows import Stepped
+from app.engine.operations.taken import Answer
 from app.engine.session import Key
 from app.errors import Refusal
 from app.frames import (
@@ -40,7 +41,6 @@ from app.service import TENANT
 
 SESSIONS_OF_WEIGHT = 64
 DONE = {CloseFrame: ClosedFrame, SubscribeFrame: SubscribedFrame, UnsubscribeFrame: UnsubscribedFrame}
-Answer = Stepped | Refusal
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -80,20 +81,19 @@ def to_columns(tenant: str, asked: ColumnsRequest, incarnations: Mapping[Key, in
     Raises InvalidRequest when a session is named twice.
     """
     count = len(asked.sessions)
-    steps = asked.steps or [None] * count
-    for name, column in (("values", asked.values), ("steps", steps), *(asked.covariates or {}).items()):
-        if len(column) != count:
+    for name, column in (("values", asked.values), ("steps", asked.steps), *(asked.covariates or {}).items()):
+        if column and len(column) != count:
             raise InvalidRequest(f"{name} has {len(column)} entries, but there are {count} sessions")
     if len(set(asked.sessions)) < count:
         raise InvalidRequest("a session is named twice; send its observations in one 'step' or in frames of their own")
-    keys = [Key(tenant, session) for session in asked.sessions]
+    keys = list(map(Key, repeat(tenant), asked.sessions))
     return TakeColumns(
         keys=keys,
-        values=_values(asked.values),
-        places=[Place(step) for step in steps],
+        table=_values(asked.values),
+        steps=asked.steps or None,
         covariates=_named("covariates", asked.covariates),
         wish=_wish_or_none(asked.forecast),
-        incarnations=[incarnations.get(key) for key in keys] if incarnations else None,
+        incarnations=list(map(incarnations.get, keys)) if incarnations else None,
     )
 
 

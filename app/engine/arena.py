@@ -61,10 +61,12 @@ class Arena:
     def metadata(self, slot: int) -> bytes:
         return self._metadata.get(slot, NO_METADATA)
 
-    def tail_of(self, slot: int) -> bytes:
-        """What follows the facts in the stored header of the session in a slot."""
-        own = self._metadata.get(slot)
-        return self.tail if own is None else pack_tail(self.model.build, own)
+    def tails(self, slots: Slots) -> list[bytes]:
+        """What follows the facts in the stored headers of the sessions in these slots."""
+        if not self._metadata:
+            return [self.tail] * len(slots)
+        own = map(self._metadata.get, slots.tolist())
+        return [self.tail if metadata is None else pack_tail(self.model.build, metadata) for metadata in own]
 
     def session(self, slot: int) -> Session:
         return Session.of(self._facts[slot], self.model.build, self.metadata(slot))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,6 +25,11 @@ class Moved:
     states: Floats
     tails: Sequence[bytes]
     created: bool = False
+
+    def records(self) -> list[Record]:
+        """The sessions as the store keeps them."""
+        headers = map(operator.add, _divided(self.facts.tobytes(), FACTS.itemsize), self.tails)
+        return list(map(Record, headers, _divided(self.states.tobytes(), self.states[0].nbytes)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +56,12 @@ def transaction(
         puts[stored(Table.GONE, end.key)] = Record(end.ending.pack())
         deletes.append(stored(Table.LIVE, end.key))
     for move in moved:
-        facts, size = move.facts.tobytes(), FACTS.itemsize
-        for i, (key, tail) in enumerate(zip(move.keys, move.tails, strict=True)):
-            puts[stored(Table.LIVE, key)] = Record(facts[i * size : (i + 1) * size] + tail, move.states[i].tobytes())
-            if move.created:
-                puts.pop(stored(Table.GONE, key), None)
-                deletes.append(stored(Table.GONE, key))
+        puts.update(zip((stored(Table.LIVE, key) for key in move.keys), move.records(), strict=True))
+        if move.created:
+            ends = [stored(Table.GONE, key) for key in move.keys]
+            for end_place in ends:
+                puts.pop(end_place, None)
+            deletes += ends
     return puts, deletes
 
 
@@ -72,3 +78,7 @@ def stored_key(key: Key) -> bytes:
 def key_of(stored_key: bytes) -> Key:
     """Whose record lies under a key."""
     return Key(*stored_key.decode().split("\0", 1))
+
+
+def _divided(data: bytes, size: int) -> list[bytes]:
+    return [data[start : start + size] for start in range(0, len(data), size)]

@@ -41,6 +41,14 @@ class Located(NamedTuple):
     slot: int
 
 
+class Residents(NamedTuple):
+    """Where those sessions are in memory that stand in these places of a list."""
+
+    arena: Arena
+    places: Slots
+    slots: Slots
+
+
 class Sessions:
     """At most `limits.resident` sessions in memory, at most `limits.sessions` in the store. One thread uses it."""
 
@@ -117,15 +125,31 @@ class Sessions:
         self.touch(located.arena, [located.slot])
         return located
 
-    def located(self, keys: Sequence[Key]) -> list[Located | Refusal]:
-        """`locate` for many sessions. Where there are more than have room, a slot may be another session's by the end."""
-        found: list[Located | Refusal] = []
-        for key in keys:
-            located = self._resident(key)
+    def located(self, keys: Sequence[Key]) -> tuple[list[Residents], dict[int, Refusal]]:
+        """Where these sessions are in memory, where they are brought if need be, and why others cannot, by their places.
+
+        Where there are more than have room, those that had to leave for others are in none of both.
+        """
+        residents = self._residents(keys)
+        if sum(len(found.places) for found in residents) == len(keys):
+            return residents, {}
+        refused: dict[int, Refusal] = {}
+        for place, key in enumerate(keys):
             try:
-                found.append(self.locate(key) if located is None else located)
+                self.locate(key)
             except Refusal as refusal:
-                found.append(refusal)
+                refused[place] = refusal
+        return self._residents(keys), refused
+
+    def _residents(self, keys: Sequence[Key]) -> list[Residents]:
+        found = []
+        for arena in self._arenas.values():
+            slots = list(map(arena.slots.get, keys))
+            if None not in slots:
+                return [Residents(arena, np.arange(len(keys)), np.array(slots, np.intp))]
+            places = [place for place, slot in enumerate(slots) if slot is not None]
+            if places:
+                found.append(Residents(arena, np.array(places), np.array([slots[place] for place in places], np.intp)))
         return found
 
     def touch(self, arena: Arena, slots: Sequence[int] | Slots) -> None:
@@ -224,7 +248,14 @@ class Sessions:
 
     def _settle(self, move: Moved) -> None:
         """Make sessions resident as they are now, the last of them where not all have room."""
-        arena, newest = self._arenas[move.model.build], slice(-self.limits.resident, None)
+        arena = self._arenas[move.model.build]
+        slots = [None] if move.created else list(map(arena.slots.get, move.keys))
+        if None not in slots:
+            index = np.array(slots, np.intp)
+            arena.scatter(index, move.facts, move.states)
+            self.touch(arena, index)
+            return
+        newest = slice(-self.limits.resident, None)
         keys, tails = move.keys[newest], move.tails[newest]
         if move.created:
             for key in keys:
@@ -232,12 +263,12 @@ class Sessions:
         staying = [arena.slots[key] for key in keys if key in arena]
         self.touch(arena, staying)
         self._make_room(len(keys) - len(staying), len(staying))
-        slots = [
+        places = [
             arena.slots[key] if key in arena else arena.add(key, unpack(bytes(FACTS.itemsize) + tail)[2])
             for key, tail in zip(keys, tails, strict=True)
         ]
-        arena.scatter(slots, move.facts[newest], move.states[newest])
-        self.touch(arena, slots)
+        arena.scatter(places, move.facts[newest], move.states[newest])
+        self.touch(arena, places)
 
     def _make_room(self, newcomers: int, staying: int = 0) -> None:
         """Room for newcomers in place of those not used for longest; so many, used last, stay."""

@@ -6,10 +6,11 @@ import struct
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import TracebackType
 from typing import Literal, NamedTuple, Protocol, Self
+
+import msgspec
 
 VERSION = 1
 _PREFIX = struct.Struct("<BII")  # version, CRC-32 of all that follows it, length of the header
@@ -43,8 +44,7 @@ class Place(NamedTuple):
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """What is kept in one place: a header that its owner packs and unpacks, and raw state bytes."""
 
     header: bytes

@@ -52,8 +52,8 @@ def _columns(whole: TakeColumns, places: list[int]) -> TakeColumns:
     return replace(
         whole,
         keys=_picked(whole.keys, places),
-        values=whole.values[rows],
-        places=_picked(whole.places, places),
+        table=whole.table[rows],
+        steps=None if whole.steps is None else _picked(whole.steps, places),
         covariates={name: column[rows] for name, column in whole.covariates.items()},
         incarnations=None if whole.incarnations is None else _picked(whole.incarnations, places),
     )

@@ -16,7 +16,6 @@ from app.engine.lanes import Lanes
 from app.engine.operations.looking import Peek
 from app.engine.operations.opening import Open
 from app.engine.operations.stepping import TakeColumns, TakeSteps
-from app.engine.steps import NEXT
 from app.engine.task import Task
 from app.errors import Draining, Internal, Overloaded
 from app.stores.memory import MemoryStore
@@ -100,7 +99,7 @@ def test_columns_wait_for_each_of_their_sessions(lab):
     with crowd_of(lab) as crowd:
         for name in "ab":
             crowd.submit(opened(name, history=column(*range(300))))
-        columns = crowd.submit(TakeColumns([key("b"), key("a")], column(1, 2), [NEXT, NEXT]))
+        columns = crowd.submit(TakeColumns([key("b"), key("a")], column(1, 2)))
         after = crowd.submit(Peek(key("a"), Wish()))
         assert [reply.step for reply in columns.result(5)] == [301, 301]
         assert after.result(5).session.step == 301
@@ -108,7 +107,7 @@ def test_columns_wait_for_each_of_their_sessions(lab):
 
 def test_sessions_that_nobody_waits_for_have_no_lane():
     lanes = Lanes()
-    first, both = Task(steps("a", 1)), Task(TakeColumns([key("a"), key("b")], column(1, 2), [NEXT, NEXT]))
+    first, both = Task(steps("a", 1)), Task(TakeColumns([key("a"), key("b")], column(1, 2)))
     assert lanes.enter(first)
     assert not lanes.enter(both)
     assert lanes.leave(first) == [both]

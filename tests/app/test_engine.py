@@ -13,7 +13,7 @@ from app.engine.operations.looking import Describe, ListSessions, Peek, ReadHist
 from app.engine.operations.opening import Close, Open
 from app.engine.operations.series import ForecastSeries, Series
 from app.engine.operations.stepping import TakeColumns, TakeSteps
-from app.engine.steps import NEXT, Place
+from app.engine.steps import Place
 from app.engine.task import Task
 from app.errors import (
     Internal,
@@ -159,10 +159,10 @@ def test_a_body_with_a_conflict_applies_none_of_its_steps(lab):
 
 def test_columns_move_each_session_by_itself(lab):
     lab.ask_all([opened("a", history=column(1)), opened("b"), opened("c", history=column(1, 2), on_gap="missing")])
-    places = [NEXT, Place(9), Place(4), NEXT, Place(1)]
+    numbers = [None, 9, 4, None, 1]
     keys = [key("a"), key("b"), key("c"), key("nobody"), key("d")]
     lab.ask(opened("d", history=column(7)))
-    a, b, c, nobody, d = lab.ask(TakeColumns(keys, column(2, 2, 4, 0, 7), places, wish=ANY))
+    a, b, c, nobody, d = lab.ask(TakeColumns(keys, column(2, 2, 4, 0, 7), numbers, wish=ANY))
     assert median(a) == expected([1, 2])
     assert b.code == "step-gap"
     assert median(c) == expected([1, 2, None, 4])
@@ -173,7 +173,7 @@ def test_columns_move_each_session_by_itself(lab):
 
 def test_columns_give_all_forecasts_the_levels_of_the_first(lab):
     lab.ask_all([opened("a", version="2"), opened("b", version="1")])
-    a, b = lab.ask(TakeColumns([key("a"), key("b")], column(1, 1), [NEXT, NEXT], wish=ANY))
+    a, b = lab.ask(TakeColumns([key("a"), key("b")], column(1, 1), wish=ANY))
     assert a.forecast.levels == b.forecast.levels == (0.25, 0.5, 0.75)
     assert np.array_equal(a.forecast.values, b.forecast.values)
 
@@ -323,7 +323,7 @@ def test_sessions_beyond_the_arena_come_back_from_the_store(models):
     for _ in range(2):
         replies = lab.ask_all([steps(name, 1) for name in names])
         assert [reply.forecast.start for reply in replies]
-    columns = lab.ask(TakeColumns([key(name) for name in names], column(*[1] * 10), [NEXT] * 10, wish=ANY))
+    columns = lab.ask(TakeColumns([key(name) for name in names], column(*[1] * 10), wish=ANY))
     assert [median(reply) for reply in columns] == [expected([number, 1, 1, 1]) for number in range(10)]
     assert lab.sessions.resident == 3
     assert not lab.ask(Describe(key("s0"))).is_resident

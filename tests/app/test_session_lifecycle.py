@@ -14,7 +14,7 @@ from app.engine.operations.opening import Close, Open
 from app.engine.operations.stepping import TakeColumns, TakeSteps
 from app.engine.operations.sweeping import Expire, FindForgettable, FindIdle, Forget
 from app.engine.registry import Models, open_models
-from app.engine.steps import NEXT, Place
+from app.engine.steps import Place
 from app.errors import InvalidRequest, ModelMismatch, Moment, Overloaded, SessionExists, SessionGone, SessionNotFound
 from app.stores.base import Place as StorePlace
 from app.stores.base import Table
@@ -122,7 +122,7 @@ def test_a_session_idle_for_too_long_has_expired_wherever_it_is(models):
         lab.clock += 1
         for late in (step("b", 1), Peek(key("b"), ANY), Describe(key("b")), TakeSteps(key("b"), column(1, 2))):
             assert refusal(lab, late) == {"reason": "expired", "at": Moment(NOON + 30 * DAY)}
-        (answer,) = lab.ask(TakeColumns([key("b")], column(1), [NEXT]))
+        (answer,) = lab.ask(TakeColumns([key("b")], column(1)))
         assert answer.code == "session-gone"
         assert lab.ask(step("a", 1)).step == 3
 
@@ -191,7 +191,7 @@ def test_a_damaged_record_costs_its_session_and_nobody_else(models):
     Lab(models, store=store).ask_all([opened("a", 1), opened("b", 1), opened("c", 1)])
     store.damage("b")
     lab = Lab(models, store=store)
-    a, b, c = lab.ask(TakeColumns([key("a"), key("b"), key("c")], column(2, 2, 2), [NEXT] * 3, wish=ANY))
+    a, b, c = lab.ask(TakeColumns([key("a"), key("b"), key("c")], column(2, 2, 2), wish=ANY))
     assert median(a) == median(c) == expected([1, 2])
     assert (b.code, b.extra["reason"]) == ("session-gone", "damaged")
     for operation in (Describe(key("b")), Peek(key("b"), ANY), step("b", 1), Close(key("b"))):
@@ -206,7 +206,7 @@ def test_metadata_outlive_the_arena(models):
     lab = Lab(models, resident=1)
     lab.ask_all([opened("a", 1, metadata=b'{"room":7}'), opened("b", 1, metadata=b'{"room":8}'), opened("c", 1)])
     lab.ask_all([step(name, 1) for name in "abc"])
-    lab.ask(TakeColumns([key(name) for name in "abc"], column(1, 1, 1), [NEXT] * 3))
+    lab.ask(TakeColumns([key(name) for name in "abc"], column(1, 1, 1)))
     found = [lab.ask(Describe(key(name))).session for name in "abc"]
     assert [one.metadata for one in found] == [b'{"room":7}', b'{"room":8}', b"{}"]
     assert [one.step for one in found] == [3, 3, 3]

@@ -8,7 +8,6 @@ import pytest
 from app.engine.engine import TickLimits
 from app.engine.operations.looking import Describe, Peek
 from app.engine.operations.stepping import TakeColumns, TakeSteps
-from app.engine.steps import NEXT, Place
 from app.errors import Refusal
 from tests.app.test_engine import ANY, opened, steps
 from tests.bundles import expected, surprises
@@ -63,7 +62,7 @@ def test_a_gap_that_is_filled_has_no_surprise_of_its_own(lab):
 def test_columns_have_the_surprise_of_each(lab):
     lab.ask_all([opened("a", history=column(1)), opened("b"), opened("c", history=column(1, 2), on_gap="missing")])
     a, b, c, nobody = lab.ask(
-        TakeColumns([key("a"), key("b"), key("c"), key("nobody")], column(2, 2, 4, 0), [NEXT, NEXT, Place(4), NEXT])
+        TakeColumns([key("a"), key("b"), key("c"), key("nobody")], column(2, 2, 4, 0), [None, None, 4, None])
     )
     assert found(a) == pytest.approx(surprises([1, 2])[1:])
     assert np.isnan(b.surprise).all()

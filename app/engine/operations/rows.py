@@ -6,14 +6,15 @@ import msgspec
 import numpy as np
 
 from app.engine.arrays import Floats
-from app.engine.forecast import Forecast, Selection, Wish
+from app.engine.forecast import Forecast, Selection
 from app.engine.group import Group
-from app.engine.inputs import Named, fit_covariates, fit_values
+from app.engine.inputs import fit_covariates, fit_values
 from app.engine.operations.base import Context
+from app.engine.operations.observed import Observation
 from app.engine.records import Moved
 from app.engine.runtime import Model
 from app.engine.session import Key, Session, pack_tail
-from app.engine.steps import Place, judge
+from app.engine.steps import judge
 from app.errors import SessionGone
 
 
@@ -37,22 +38,14 @@ class Stepped(msgspec.Struct, frozen=True):
 class Row:
     """T ≥ 1 observations (T, any) of one session, without those it knows and with those it lacks; raises a Refusal."""
 
-    def __init__(
-        self,
-        context: Context,
-        key: Key,
-        values: Floats,
-        place: Place,
-        covariates: Named,
-        wish: Wish | None,
-        incarnation: int | None,
-    ) -> None:
+    def __init__(self, context: Context, asked: Observation) -> None:
+        key, values = asked.key, asked.values
         session, model, state = context.sessions.gather(key)
-        check_incarnation(session, key, incarnation)
+        check_incarnation(session, key, asked.incarnation)
         fitted = fit_values(model.bundle, values)
-        known = fit_covariates(model.bundle, covariates, len(values))
-        verdict = judge(session, model.recent(state), place, fitted, context.gap_limit)
-        selection = wish.under(model.bundle) if wish else None
+        known = fit_covariates(model.bundle, asked.covariates, len(values))
+        verdict = judge(session, model.recent(state), asked.place, fitted, context.gap_limit)
+        selection = asked.wish.under(model.bundle) if asked.wish else None
         self.key, self._session, self._verdict = key, session, verdict
         self._known = np.full((verdict.known, len(model.bundle.channels)), np.nan, np.float32)
         if verdict.known and (verdict.is_newest or verdict.known < len(values)):  # then the last of them is the newest
