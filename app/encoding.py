@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from app.engine.arrays import Floats
 
 FLOAT_32 = 0xCA  # MessagePack's mark before four bytes, big end first
+FEW = 4  # numbers that are written sooner one by one
 MOST_CACHED = 4096  # numbers in an array whose form is kept for the next one of its shape
 
 
@@ -36,37 +36,35 @@ class Quantiles:
         self.values = values
 
 
-def packed(array: Floats) -> bytes:
+def packed(array: Floats) -> bytearray:
     """An array of finite numbers in MessagePack, all at once: every number and every list of it has the same size."""
     form = _cached_form(array.shape) if array.size <= MOST_CACHED else _form(array.shape)
     return form.filled(array)
 
 
 class _Form(NamedTuple):
-    """MessagePack for arrays of one shape: what is the same for all of them, and how to get at their numbers."""
+    """MessagePack for arrays of one shape: zeros, and where among the bytes the numbers are."""
 
-    blank: NDArray[Any]
-    path: tuple[str, ...]
+    zeros: bytes
+    shape: tuple[int, ...]
+    offset: int
+    strides: tuple[int, ...]
 
-    def filled(self, array: Floats) -> bytes:
-        block = self.blank.copy()
-        numbers = block
-        for field in self.path:
-            numbers = numbers[field]
-        numbers[...] = array
-        return block.tobytes()
+    def filled(self, array: Floats) -> bytearray:
+        block = bytearray(self.zeros)
+        if array.size:
+            np.ndarray(self.shape, ">f4", block, self.offset, self.strides)[...] = array
+        return block
 
 
 def _form(shape: tuple[int, ...]) -> _Form:
-    kind = np.dtype([("mark", np.uint8), ("number", ">f4")])
+    zeros, offset = bytes([FLOAT_32, 0, 0, 0, 0]), 1
+    strides: list[int] = []
     for length in reversed(shape):
-        kind = np.dtype([("head", f"V{len(_list_header(length))}"), ("items", kind, (length,))])
-    blank = level = np.zeros((), kind)
-    for length in shape:
-        level["head"] = np.void(_list_header(length))
-        level = level["items"]
-    level["mark"] = FLOAT_32
-    return _Form(blank, ("items",) * len(shape) + ("number",))
+        strides.insert(0, len(zeros))
+        header = _list_header(length)
+        zeros, offset = header + zeros * length, offset + len(header)
+    return _Form(zeros, shape, offset, tuple(strides))
 
 
 _cached_form = lru_cache(maxsize=256)(_form)
@@ -112,6 +110,8 @@ def _as_message_pack(value: Any) -> Any:
 def _array_or_none(array: Floats | None) -> Any:
     if array is None:
         return None
+    if array.ndim == 1 and len(array) <= FEW:
+        return [None if number != number else number for number in array.tolist()]  # noqa: PLR0124 - NaN is unlike itself
     if array.size and np.isfinite(array).all():
         return msgspec.Raw(packed(array))
     numbers = array.astype(object)

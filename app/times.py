@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from app.errors import InvalidRequest
 
 EARLIEST, LATEST = -62_135_596_800, 221_845_392_000  # the years 1 to 9000: forecasts reach beyond the last observation
+DAY = 86400
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.0+)?([Zz]|[+-]\d\d:\d\d)")
 
 
@@ -21,7 +23,14 @@ def parse_time(value: int | str) -> int:
 
 def format_time(seconds: float) -> str:
     """RFC 3339 in UTC, in whole seconds."""
-    return f"{datetime.fromtimestamp(int(seconds), UTC):%Y-%m-%dT%H:%M:%S}Z".rjust(20, "0")
+    day, rest = divmod(int(seconds), DAY)
+    minutes, second = divmod(rest, 60)
+    return f"{_date(day)}T{minutes // 60:02}:{minutes % 60:02}:{second:02}Z"
+
+
+@lru_cache(maxsize=4096)
+def _date(day: int) -> str:
+    return f"{datetime.fromtimestamp(day * DAY, UTC):%Y-%m-%d}".rjust(10, "0")
 
 
 def _parse_text(text: str) -> int:

@@ -171,7 +171,7 @@ class _Fitting:
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
         self._selections: dict[tuple[int | None, tuple[float, ...] | None], Selection] = {}
-        self._no_covariates = fit_covariates(bundle, {}, 1)[0]
+        self._no_covariates: Floats = fit_covariates(bundle, {}, 1)[0]
 
     def selection(self, wish: Wish | None) -> Selection | None:
         """The part of a forecast that is wished for; raises InvalidRequest when the model does not have it."""
@@ -187,7 +187,10 @@ class _Fitting:
 
     def covariates(self, given: Named) -> Floats:
         """Covariates (K,); raises InvalidRequest."""
-        return fit_covariates(self._bundle, given, 1)[0] if given else self._no_covariates
+        if not given:
+            return self._no_covariates
+        fitted: Floats = fit_covariates(self._bundle, given, 1)[0]
+        return fitted
 
 
 def _agree(said: Said, facts: NDArray[np.generic]) -> Flags:
