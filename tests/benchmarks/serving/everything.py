@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tests.benchmarks.serving.ages import ages
 from tests.benchmarks.serving.bounds import Bound, bounds, measured
-from tests.benchmarks.serving.floors import exchange, floors
+from tests.benchmarks.serving.floors import exchange, floors, stock_floors
 from tests.benchmarks.serving.machine import Cores
 from tests.benchmarks.serving.memory import memory_of_sessions, state_bytes
 from tests.benchmarks.serving.others import naive, stateless
@@ -48,10 +48,12 @@ def servers(bundle: Path, directory: str, cores: Cores, results: Results) -> Ite
         sync = stack.enter_context(tidegate(models, directory, core, durability="sync"))
         interval = stack.enter_context(tidegate(models, directory, core, durability="interval"))
         floor = stack.enter_context(program(f"{PROGRAMS}.floor_server", core))
+        stock = stack.enter_context(program(f"{PROGRAMS}.floor_server", core, "stock"))
         torch = stack.enter_context(program(f"{PROGRAMS}.naive_server", core))
         sizes = {codec: exchange(sync, open_sessions(sync, f"size-{codec}", 1), codec) for codec in ("json", "msgpack")}
         yield [
             *floors(floor, core, sizes),
+            *stock_floors(stock, core, sizes["json"]),
             *onnxruntime(Raw(bundle), core),
             *single_steps(sync, core),
             *[one_session(server, kind, core) for server, kind in ((interval, "interval"), (sync, "sync"))],

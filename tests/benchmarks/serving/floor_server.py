@@ -1,9 +1,10 @@
 """A server that computes nothing: our uvicorn set-up answering with as many bytes as it is asked for.
 
-    python -m tests.benchmarks.serving.floor_server PORT
+    python -m tests.benchmarks.serving.floor_server PORT [stock]
 
-/text and /msgpack are WebSockets, /bare a POST answered without a framework, each with `?BYTES` of reply; /fastapi is a POST read
-and answered as FastAPI's users do, with a forecast of 24 hours in three quantiles.
+/text and /msgpack are WebSockets, /bare a POST answered without a framework, each with `?BYTES` of reply; /json is a WebSocket whose
+frames are read and answered in JSON, /fastapi a POST read and answered as FastAPI's users do, both with a forecast of 24 hours in
+three quantiles. With `stock`, WebSockets are those that uvicorn brings along, not ours.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+import orjson
 import uvicorn
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -38,8 +40,20 @@ async def echo_json(step: Step) -> dict[str, Any]:
     return {"step": step.step, "forecast": FORECAST}
 
 
+async def echo_documents(receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] != "websocket.disconnect":
+        step = orjson.loads(message["text"])
+        reply = {"op": "stepped", "ref": step["ref"], "session": step["session"], "quantiles": FORECAST}
+        await send({"type": "websocket.send", "text": orjson.dumps(reply).decode()})
+
+
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
     """Whoever asks for a size gets it."""
+    if scope["path"] == "/json":
+        await echo_documents(receive, send)
+        return
     if not scope.get("query_string"):
         await api(scope, receive, send)
         return
@@ -67,10 +81,10 @@ async def echo_frames(reply: dict[str, Any], receive: Receive, send: Send) -> No
         await send(reply)
 
 
-def main(port: int) -> None:
+def main(port: int, kind: str = "ours") -> None:
     """Serve as `app.server` does."""
     config = uvicorn.Config(
-        app, loop="uvloop", http="httptools", ws=Wire, ws_max_size=SETTINGS["ws_frame_bytes"].default,
+        app, loop="uvloop", http="httptools", ws=Wire if kind == "ours" else "auto", ws_max_size=SETTINGS["ws_frame_bytes"].default,
         ws_per_message_deflate=False, ws_ping_interval=PING_SECONDS, ws_ping_timeout=PING_SECONDS, lifespan="off",
         log_config=None, access_log=False, server_header=False, proxy_headers=False, backlog=BACKLOG,
     )  # fmt: skip
@@ -79,4 +93,4 @@ def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *sys.argv[2:])

@@ -57,6 +57,17 @@ def floors(process: Process, core: int, exchanges: dict[str, Exchange]) -> list[
     return made
 
 
+def stock_floors(process: Process, core: int, asked: Exchange) -> list[Scenario]:
+    """What uvicorn's own WebSockets do with JSON steps of 64 sessions: sent back as so many bytes, or read and written as JSON."""
+    made = []
+    for name, path in (("text", f"/text?{asked.reply_bytes}"), ("JSON", "/json")):
+        for lanes, sockets in ((SESSIONS, 1), (1, SESSIONS)):
+            connections = [partial(websocket, process.port, path, Echo(asked.request, lanes)) for _ in range(sockets)]
+            which = str(lanes) if sockets == 1 else f"{lanes} × {sockets} sockets"
+            made.append(closed(f"echo WebSocket {name} {which}, stock", connections, process.pid, core))
+    return made
+
+
 def echo_name(codec: str, lanes: int, sockets: int) -> str:
     kind = {"json": "text", "msgpack": "binary"}[codec]
     return f"echo WebSocket {kind} {lanes}" + (f" × {sockets} sockets" if sockets > 1 else "")

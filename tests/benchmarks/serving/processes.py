@@ -25,11 +25,11 @@ class Process:
 
 
 @contextmanager
-def program(module: str, core: int) -> Iterator[Process]:
-    """`python -m module PORT`, as soon as it listens."""
+def program(module: str, core: int, *arguments: str) -> Iterator[Process]:
+    """`python -m module PORT arguments`, as soon as it listens."""
     port = free_port()
     with on_core(core):
-        running = subprocess.Popen([sys.executable, "-m", module, str(port)], cwd=ROOT)
+        running = subprocess.Popen([sys.executable, "-m", module, str(port), *arguments], cwd=ROOT)
     try:
         wait_for(port, running)
         yield Process(running.pid, port)
