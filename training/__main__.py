@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from training.errors import InputError
-from training.options import PROGRAM, parse
+from training.options import PROGRAM, Request, parse
+from training.team import ALONE, Team, gathered
+
+if TYPE_CHECKING:
+    from training.data import Data
 
 REFUSED, FAILED, INTERRUPTED = 2, 1, 130  # exit codes
 
@@ -16,16 +21,12 @@ REFUSED, FAILED, INTERRUPTED = 2, 1, 130  # exit codes
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what a command line asks for and return the exit code; errors are one line on standard error."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    team = ALONE
     try:
-        request = parse(arguments)
-        from training.data import read  # noqa: PLC0415 - its library may not be installed
-
-        data = read(request.config)
-        from training.run import run  # noqa: PLC0415 - torch takes seconds to import, a refusal should not
-
-        run(request, data, ["fit", *arguments[1:]], Console(highlight=False, soft_wrap=True))
+        with gathered() as team:
+            fit(arguments, team)
     except InputError as error:
-        return complain(REFUSED, str(error))
+        return complain(REFUSED, str(error)) if team.leads else REFUSED
     except ModuleNotFoundError as error:
         return complain(
             FAILED, f"{error.name} is not installed; training needs pip install -c constraints.txt '.[train]'"
@@ -35,6 +36,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, RuntimeError) as error:  # a full disk, a parity that does not hold
         return complain(FAILED, str(error))
     return 0
+
+
+def fit(arguments: Sequence[str], team: Team) -> None:
+    """Read and fit with a team, whose first process speaks for all."""
+    request, data = team.together(lambda: prepare(arguments))
+    if len(set(team.gather(data.digest))) > 1:
+        raise InputError(f"{request.config.data}: is not the same for all processes; copy it to every machine")
+    from training.run import run  # noqa: PLC0415 - torch takes seconds to import, a refusal should not
+
+    run(request, data, ["fit", *arguments[1:]], Console(highlight=False, soft_wrap=True, quiet=not team.leads), team)
+
+
+def prepare(arguments: Sequence[str]) -> tuple[Request, Data]:
+    """What a command line asks for, and the data it names; raises InputError."""
+    request = parse(arguments)
+    from training.data import read  # noqa: PLC0415 - its library may not be installed
+
+    return request, read(request.config)
 
 
 def complain(code: int, text: str) -> int:

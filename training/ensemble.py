@@ -11,6 +11,7 @@ from model.forecaster import Forecaster
 from training.config import FitConfig
 from training.dataset import Panel, Split
 from training.loop import Fit, Progress
+from training.team import ALONE, Team
 
 
 class EnsembleFit:
@@ -19,8 +20,8 @@ class EnsembleFit:
     Only the member that is being fitted holds windows and an optimiser.
     """
 
-    def __init__(self, panel: Panel, split: Split, config: FitConfig) -> None:
-        self.panel, self.split, self.config = panel, split, config
+    def __init__(self, panel: Panel, split: Split, config: FitConfig, team: Team = ALONE) -> None:
+        self.panel, self.split, self.config, self.team = panel, split, config, team
         self.finished: list[Forecaster] = []
         self.steps_before = 0
         self.losses: list[float] = []
@@ -93,12 +94,13 @@ class EnsembleFit:
             self.panel,
             self.split,
             self.config.model_copy(update={"seed": self.config.seed + member, "budget": budget}),
+            self.team,
         )
 
 
 AnyFit = Fit | EnsembleFit
 
 
-def begin(panel: Panel, split: Split, config: FitConfig) -> AnyFit:
+def begin(panel: Panel, split: Split, config: FitConfig, team: Team = ALONE) -> AnyFit:
     """The fit that a configuration asks for, at its first step."""
-    return EnsembleFit(panel, split, config) if config.ensemble > 1 else Fit(panel, split, config)
+    return (EnsembleFit if config.ensemble > 1 else Fit)(panel, split, config, team)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from model import features
 from model.architecture import Architecture
@@ -21,8 +21,10 @@ from model.forecaster import Forecaster
 from training.clock import Kind
 from training.config import FitConfig
 from training.dataset import Panel, Split
+from training.errors import InputError
 from training.seasons import default_seasons
-from training.windows import Session, Windows, pinball, run
+from training.team import ALONE, Team
+from training.windows import Batch, Session, Windows, pinball, run
 
 WARM_UP = 50
 FINAL_RATE = 0.03
@@ -56,12 +58,28 @@ class Progress:
     learning_rate: float
 
 
-class Fit:
-    """One training run, resumable at any step. Iterating goes on from where it is, to the last step or an early stop."""
+class Forecasting(nn.Module):
+    """From a batch to its quantiles in one call, which is what a team's gradients are averaged after."""
 
-    def __init__(self, panel: Panel, split: Split, config: FitConfig) -> None:
+    def __init__(self, forecaster: Forecaster) -> None:
+        super().__init__()
+        self.forecaster = forecaster
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Forecast quantiles (O·C, H, Q)."""
+        return run(self.forecaster, batch)
+
+
+class Fit:
+    """One training run, resumable at any step. Iterating goes on from where it is, to the last step or an early stop.
+
+    The processes of a team make the same one, and go through it together.
+    """
+
+    def __init__(self, panel: Panel, split: Split, config: FitConfig, team: Team = ALONE) -> None:
         torch.manual_seed(config.seed)
-        self.config = config
+        self.config, self.team = config, team
+        self.windows = _windows(config, len(panel.channels), team)
         self.random = torch.Generator().manual_seed(config.seed)
         self.forecaster = Forecaster(design(panel, split, config))
         _standardise_covariates(self.forecaster, panel, split)
@@ -70,10 +88,10 @@ class Fit:
         self.optimiser = torch.optim.AdamW(
             self.forecaster.parameters(), lr=config.learning_rate, weight_decay=WEIGHT_DECAY
         )
+        self.forecast = team.joined(Forecasting(self.forecaster))
         self.levels = torch.tensor(config.quantiles)
         self.step, self.best_loss, self.stale, self.slower = 0, math.inf, 0, 1.0
         self.seconds = 0.0
-        self.windows = max(1, round(config.batch / len(panel.channels)))
         self.stride = max(STRIDE, config.horizon // ORIGINS_AHEAD)
         self.window = max(2, min(config.window, max(split.validate_from)))  # no longer than there is to learn from
         self.burn_in = min(config.burn_in, self.window // 2)
@@ -89,6 +107,8 @@ class Fit:
             loss = self._learn()
             self.step += 1
             self.seconds = time.monotonic() - began
+            if self.config.budget is not None:
+                self.seconds = self.team.first(self.seconds)  # all must end at one step
             due = self.step % VALIDATE_EVERY == 0 or self.done >= 1
             validation = self._validate() if due else None
             steps = max(self.step, math.ceil(self.step / self.done))
@@ -135,24 +155,24 @@ class Fit:
         else:
             offset = int(torch.randint(self.stride, (1,), generator=self.random))
             windows, origins = self.warm, torch.arange(self.burn_in + offset, self.window, self.stride)
-        batch = windows.batch(windows.draw(self.windows, self.random), origins)
-        loss = pinball(run(self.forecaster, batch), batch, self.levels)
+        batch = windows.batch(self.team.share(windows.draw(self.windows, self.random)), origins)
+        loss = pinball(self.forecast(batch), batch, self.levels) * self._weight(batch)
         self.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.forecaster.parameters(), CLIP)
         self.optimiser.step()
         share = 1 - min(AVERAGING, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(list(self.averaged.parameters()), list(self.forecaster.parameters()), share)
-        return float(loss.detach())
+        return self.team.sum(float(loss.detach())) / self.team.size
 
-    @torch.no_grad()
+    def _weight(self, batch: Batch) -> float:
+        """What a process's loss counts in the mean over processes, so that this is the mean over all their observations."""
+        observed = int((~torch.isnan(batch.targets)).sum())
+        return self.team.size * observed / max(1.0, self.team.sum(observed)) if self.team.size > 1 else 1.0
+
     def _validate(self) -> float:
-        starts = self.held_out.starts
-        count = max(VALIDATION_WINDOWS, VALIDATION_ROWS // len(self.forecaster.architecture.channels))
-        chosen = starts[torch.linspace(0, len(starts) - 1, min(count, len(starts))).long()]
-        origins = torch.arange(self.burn_in, self.window, self.stride)
-        batch = self.held_out.batch(chosen, origins)
-        loss = float(pinball(run(self.averaged, batch), batch, self.levels))
+        """The validation loss, which decides what the best weights are and how the fit goes on, in all processes alike."""
+        loss = self.team.first(self._validation_loss() if self.team.leads else math.nan)
         if loss < self.best_loss:
             self.stale, self.best_loss, self.best_weights = 0, loss, copy.deepcopy(self.averaged.state_dict())
             return loss
@@ -163,6 +183,15 @@ class Fit:
             self.averaged.load_state_dict(self.best_weights)
         return loss
 
+    @torch.no_grad()
+    def _validation_loss(self) -> float:
+        starts = self.held_out.starts
+        count = max(VALIDATION_WINDOWS, VALIDATION_ROWS // len(self.forecaster.architecture.channels))
+        chosen = starts[torch.linspace(0, len(starts) - 1, min(count, len(starts))).long()]
+        origins = torch.arange(self.burn_in, self.window, self.stride)
+        batch = self.held_out.batch(chosen, origins)
+        return float(pinball(run(self.averaged, batch), batch, self.levels))
+
     def _set_learning_rate(self) -> float:
         """Linear warm-up, then a cosine down to a few per cent, slower each time that the validation got worse."""
         cosine = FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * self.done)) / 2
@@ -170,6 +199,17 @@ class Fit:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         return float(rate)
+
+
+def _windows(config: FitConfig, channels: int, team: Team) -> int:
+    """Windows in an optimiser step; raises InputError where there is not one for every process."""
+    windows = max(1, round(config.batch / channels))
+    if windows < team.size:
+        raise InputError(
+            f"--batch {config.batch} makes {windows} windows of {channels} channels, too few for {team.size} processes; "
+            f"give --batch {team.size * channels} or more, or start fewer"
+        )
+    return windows
 
 
 def design(panel: Panel, split: Split, config: FitConfig) -> Architecture:

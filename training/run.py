@@ -29,12 +29,13 @@ from training.progress import Display
 from training.publish import next_version, published
 from training.report import report
 from training.summary import describe_data, table
+from training.team import ALONE, Team
 
 INTERRUPTED = "interrupted"
 
 
-def run(request: Request, data: Data, arguments: Sequence[str], console: Console) -> Path:
-    """Fit, export, judge, report and publish; the bundle's directory.
+def run(request: Request, data: Data, arguments: Sequence[str], console: Console, team: Team = ALONE) -> None:
+    """Fit, export, judge, report and publish; of a team all fit, and the rest is the first process's.
 
     Raises InputError when there is no run to resume or OUT cannot be written, ParityError when the exported graphs are not
     what was trained, KeyboardInterrupt at the second Ctrl-C. In all of these cases no bundle is written.
@@ -42,12 +43,16 @@ def run(request: Request, data: Data, arguments: Sequence[str], console: Console
     config = request.config
     console.print(describe_data(config, data.panel, data.split))
     torch.set_num_threads(config.threads)
-    fit = begin(data.panel, data.split, config)
+    fit = begin(data.panel, data.split, config, team)
     run = Run(config, data.digest)
-    curve = _begin(run, fit, resume=request.resume, console=console)
-    record = facts(config, arguments, data.digest, data.panel, data.split)
+    curve = team.together(lambda: _begin(run, fit, resume=request.resume, console=console) if team.leads else Curve())
+    if request.resume and team.size > 1:
+        fit.restore(team.first(fit.checkpoint()))
+    record = facts(config, arguments, data.digest, data.panel, data.split) | {"processes": team.size}
     with interruptible() as interruption:
-        ending = learn(fit, curve, run, interruption, console)
+        ending = learn(fit, curve, run, interruption, console, team)
+        if not team.leads:
+            return
         place = config.out / config.name / next_version(config.out, config.name)
         with published(run.directory / "bundle", place) as draft:
             metrics = build(draft, place, fit, curve, data, record | course(fit, curve, ending))
@@ -57,10 +62,9 @@ def run(request: Request, data: Data, arguments: Sequence[str], console: Console
         console.print(f"Stopped at step {fit.step}; the same command with --resume goes on from there.")
     else:
         run.remove()
-    return place
 
 
-def learn(fit: AnyFit, curve: Curve, run: Run, interruption: Interruption, console: Console) -> str:
+def learn(fit: AnyFit, curve: Curve, run: Run, interruption: Interruption, console: Console, team: Team) -> str:
     """Fit with a checkpoint at every validation; how it ended: last step, end of the budget, early stop or Ctrl-C."""
     before, began = curve.seconds, time.monotonic()
     with Display(console, fit.config.steps * fit.config.ensemble, fit.step) as display:
@@ -71,10 +75,11 @@ def learn(fit: AnyFit, curve: Curve, run: Run, interruption: Interruption, conso
             curve.seconds = before + time.monotonic() - began
             if progress.validation is not None:
                 curve.validation[progress.step] = progress.validation
-            if progress.validation is not None or interruption.asked:
+            asked = team.sum(interruption.asked) > 0
+            if team.leads and (progress.validation is not None or asked):
                 run.save(fit, curve)
             display.show(progress)
-            if interruption.asked:
+            if asked:
                 break
     if fit.done >= 1:
         return "last step" if fit.config.budget is None or fit.step == fit.config.steps else "budget"
