@@ -1,4 +1,5 @@
-"""Recurrent cells behind one interface, as they are trained: the GRU of Cho et al. 2014, torch's variant of it, the LSTM.
+"""Recurrent cells behind one interface, as they are trained: the GRU of Cho et al. 2014, torch's variant of it, the LSTM,
+and what they all improve on, the plain recurrent network.
 
 A cell maps inputs (T, B, I) from a zero state to outputs (T, B, N). Gates come in ONNX's order. `model.recurrences` serves them.
 """
@@ -6,10 +7,11 @@ A cell maps inputs (T, B, I) from a zero state to outputs (T, B, N). Gates come 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from model.kernel import ChoGRU
 
 
 class Cell(nn.Module):
@@ -43,10 +45,7 @@ class GRU(Cell):
             self.b[:units] = 1.0  # start by remembering
 
     def forward(self, x: Tensor) -> Tensor:
-        N = self.units
-        x_zr = x @ self.W[:, : 2 * N] + self.b[: 2 * N]
-        x_c = x @ self.W[:, 2 * N :] + self.b[2 * N :]
-        outputs: Tensor = ChoGRU.apply(x_zr, x_c, self.U[:, : 2 * N], self.U[:, 2 * N :])  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        outputs: Tensor = ChoGRU.apply(x, self.W, self.U, self.b)  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         return outputs
 
 
@@ -88,53 +87,19 @@ class LSTM(Cell):
         return outputs
 
 
-CELLS: dict[str, type[Cell]] = {"gru": GRU, "gru-reset-after": ResetAfterGRU, "lstm": LSTM}
+class RNN(Cell):
+    """The plain recurrent network (Elman 1990): h = tanh(W x + U h + b), with nothing that keeps the past from being overwritten."""
+
+    gates = 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = [self.W.t(), self.U.t(), self.b, torch.zeros_like(self.b)]
+        start = x.new_zeros(1, x.shape[1], self.units)
+        outputs, _ = torch.rnn_tanh(x, start, weights, True, 1, 0.0, self.training, False, False)  # noqa: FBT003 - positional only
+        return outputs
 
 
-class ChoGRU(torch.autograd.Function):
-    """All T steps of the reset-before GRU from a zero state, with a hand-written backward.
-
-    Inputs: the gate projections `x_zr` (T, B, 2N) and candidate projections `x_c` (T, B, N), both with biases, and the
-    recurrent weights `U_zr` (N, 2N), `U_c` (N, N). Output: hidden states (T, B, N). The loops hold only what is sequential,
-    two products a step each way; gradients of the weights are one product at the end.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x_zr: Tensor, x_c: Tensor, U_zr: Tensor, U_c: Tensor) -> Tensor:
-        steps, batch, N = x_c.shape
-        zr, c = x_zr.clone(), x_c.clone()  # become gates and candidates in place
-        rh = torch.empty_like(c)
-        h = torch.zeros(steps + 1, batch, N, dtype=c.dtype)
-        z, r = zr[..., :N], zr[..., N:]
-        for zr_t, z_t, r_t, c_t, rh_t, before, after in zip(zr, z, r, c, rh, h[:-1], h[1:], strict=True):
-            zr_t.addmm_(before, U_zr).sigmoid_()
-            torch.mul(r_t, before, out=rh_t)
-            c_t.addmm_(rh_t, U_c).tanh_()
-            torch.lerp(c_t, before, z_t, out=after)  # z∘h + (1 − z)∘c
-        ctx.save_for_backward(zr, c, rh, h, U_zr, U_c)
-        return h[1:]
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, ...]:
-        zr, c, rh, h, U_zr, U_c = ctx.saved_tensors
-        N = c.shape[-1]
-        z, r, before = zr[..., :N], zr[..., N:], h[:-1]
-        slope_c = (1 - z) * (1 - c * c)
-        slope_z = (before - c) * z * (1 - z)
-        slope_r = before * r * (1 - r)
-        d_zr, d_c = torch.empty_like(zr), torch.empty_like(c)
-        d_h = torch.zeros_like(h[0])
-        back_zr, back_c = U_zr.t().contiguous(), U_c.t().contiguous()
-        for t in range(c.shape[0] - 1, -1, -1):
-            d_h += grads[0][t]
-            torch.mul(d_h, slope_c[t], out=d_c[t])
-            d_rh = d_c[t] @ back_c
-            torch.mul(d_h, slope_z[t], out=d_zr[t, :, :N])
-            torch.mul(d_rh, slope_r[t], out=d_zr[t, :, N:])
-            d_h = (d_h * z[t]).addcmul_(d_rh, r[t]).addmm_(d_zr[t], back_zr)
-        d_U_zr = before.flatten(0, 1).t() @ d_zr.flatten(0, 1)
-        d_U_c = rh.flatten(0, 1).t() @ d_c.flatten(0, 1)
-        return d_zr, d_c, d_U_zr, d_U_c
+CELLS: dict[str, type[Cell]] = {"gru": GRU, "gru-reset-after": ResetAfterGRU, "lstm": LSTM, "rnn": RNN}
 
 
 def _reorder(weights: Tensor, order: tuple[int, ...]) -> Tensor:

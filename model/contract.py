@@ -24,7 +24,7 @@ METADATA_FILE = "bundle.json"
 METRICS_FILE = "metrics.json"
 REPORT_FILE = "report.html"
 GRAPHS = ("encoder", "decoder", "step", "explain")
-CELLS = ("gru", "gru-reset-after", "lstm")
+CELLS = ("gru", "gru-reset-after", "lstm", "rnn")
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 VERSION_PATTERN = re.compile(r"[1-9][0-9]{0,8}")
 

@@ -45,14 +45,12 @@ class Recurrence:
 
     def step(self, x: Array, state: Array) -> tuple[Array, Array]:
         """Input (…, I) and state (…, V·N) to output (…, N) and next state."""
-        return {"gru": _gru_step, "gru-reset-after": _reset_after_step, "lstm": _lstm_step}[self.cell](
-            self.weights, x, state
-        )
+        return STEPS[self.cell](self.weights, x, state)
 
     def sequence(self, x: Array, state: Array) -> tuple[Array, Array]:
         """Inputs (T, R, I) and state (R, V·N) to outputs (T, R, N) and the last state."""
         if isinstance(x, ops.Node):
-            return _lstm_node(self.weights, x, state) if self.cell == "lstm" else self._gru_node(x, state)
+            return {"lstm": _lstm_node, "rnn": _rnn_node}.get(self.cell, self._gru_node)(self.weights, x, state)
         outputs = []
         for x_t in x:
             output, state = self.step(x_t, state)
@@ -60,11 +58,14 @@ class Recurrence:
         return np.stack(outputs), state
 
     def gates(self, x: Array, outputs: Array, state: Array) -> tuple[Array, Array]:
-        """How much of the past was kept and looked at, each (T, R, N): the update and the reset gate, or an LSTM's forget and
-        input gate; from the inputs (T, R, I), the outputs (T, R, N) and the state before them.
+        """How much of the past was kept and looked at, each (T, R, N): the update and the reset gate, an LSTM's forget and
+        input gate, or none of it and all of it in a plain network; from the inputs (T, R, I), the outputs (T, R, N) and the
+        state before them.
         """
         N, w = self.units, self.weights
         before = ops.concat([ops.expand(state[..., :N], 0), outputs[:-1]], 0)
+        if self.cell == "rnn":
+            return before * 0.0, before * 0.0 + 1.0
         bias = w["b"] + w.get("b_recurrent", np.float32(0))
         if self.cell == "lstm":
             a = ops.sigmoid(x @ w["W"][:, : 3 * N] + before @ w["U"][:, : 3 * N] + bias[: 3 * N])
@@ -72,8 +73,8 @@ class Recurrence:
         a = ops.sigmoid(x @ w["W"][:, : 2 * N] + before @ w["U"][:, : 2 * N] + bias[: 2 * N])
         return a[..., :N], a[..., N:]
 
-    def _gru_node(self, x: ops.Node, state: Array) -> tuple[Array, Array]:
-        w, reset_after = self.weights, self.cell == "gru-reset-after"
+    def _gru_node(self, w: Weights, x: ops.Node, state: Array) -> tuple[Array, Array]:
+        reset_after = self.cell == "gru-reset-after"
         bias = np.concatenate([w["b"], w.get("b_recurrent", np.zeros_like(w["b"]))])
         outputs, last = x.graph.emit(
             "GRU", x, w["W"].T[None], w["U"].T[None], bias[None], None, ops.expand(state, 0),
@@ -135,6 +136,21 @@ def _lstm_step(w: Weights, x: Array, state: Array) -> tuple[Array, Array]:
     return h, ops.concat([h, c])
 
 
+def _rnn_step(w: Weights, x: Array, h: Array) -> tuple[Array, Array]:
+    """Elman 1990."""
+    h = ops.tanh(x @ w["W"] + h @ w["U"] + w["b"])
+    return h, h
+
+
+def _rnn_node(w: Weights, x: ops.Node, state: Array) -> tuple[Array, Array]:
+    N = int(w["U"].shape[0])
+    bias = np.concatenate([w["b"], np.zeros_like(w["b"])])
+    outputs, last = x.graph.emit(
+        "RNN", x, w["W"].T[None], w["U"].T[None], bias[None], None, ops.expand(state, 0), outputs=2, hidden_size=N
+    )
+    return ops.reshape(outputs, (0, -1, N)), ops.reshape(last, (-1, N))
+
+
 def _lstm_node(w: Weights, x: ops.Node, state: Array) -> tuple[Array, Array]:
     N = int(w["U"].shape[0])
     h, c = state[..., :N], state[..., N:]
@@ -145,3 +161,6 @@ def _lstm_node(w: Weights, x: ops.Node, state: Array) -> tuple[Array, Array]:
     )  # fmt: skip
     last = ops.concat([ops.reshape(h, (-1, N)), ops.reshape(c, (-1, N))])
     return ops.reshape(outputs, (0, -1, N)), cast("Array", last)
+
+
+STEPS = {"gru": _gru_step, "gru-reset-after": _reset_after_step, "lstm": _lstm_step, "rnn": _rnn_step}

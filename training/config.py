@@ -75,7 +75,7 @@ class FitConfig(BaseModel):
     out: File = Field(Path("models"), description="the directory of models; the bundle goes to OUT/NAME/VERSION")
     name: str = Field("forecaster", pattern=f"^{NAME_PATTERN.pattern}$", description="the name of the model")
 
-    cell: Literal["gru", "gru-reset-after", "lstm"] = Field("gru", description="the recurrent cell")
+    cell: Literal["gru", "gru-reset-after", "lstm", "rnn"] = Field("gru", description="the recurrent cell")
     units: int = Field(64, ge=1, description="units of a layer")
     layers: int = Field(1, ge=1, description="recurrent layers")
     seed: int = Field(0, ge=0, description="of all that is random; the same seed gives the same model")

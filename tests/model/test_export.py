@@ -23,6 +23,7 @@ ARCHITECTURES = {
         "layers": 2,
     },
     "torch's GRU with past covariates only": {"channels": ("y",), "covariates": HOLIDAY[:1], "cell": "gru-reset-after"},
+    "a plain recurrent network of two layers": {"channels": ("y",), "cell": "rnn", "layers": 2},
     "no seasons, no calendar": {"channels": ("y",), "seasons": (), "cycles": ()},
     "a season longer than the horizon and one shorter": {"channels": ("y",), "seasons": (4, 30), "horizon": 9},
     "a single quantile": {"channels": ("y",), "quantiles": (0.5,)},

@@ -68,7 +68,7 @@ def test_too_short_a_series_is_named_with_what_it_lacks(tmp_path):
         ("--horizont=6", "unknown option '--horizont=6'; did you mean '--horizon'?"),
         ("--bath", "unknown option '--bath'; did you mean '--batch'?"),
         ("--units=many", "--units: input should be a valid integer; got 'many'"),
-        ("--cell=rnn", "--cell: input should be 'gru', 'gru-reset-after' or 'lstm'; got 'rnn'"),
+        ("--cell=mlp", "--cell: input should be 'gru', 'gru-reset-after', 'lstm' or 'rnn'; got 'mlp'"),
         ("--data", "argument --data: expected one argument; python -m training fit --help lists what there is"),
     ],
 )

@@ -68,7 +68,7 @@ def test_a_file_that_is_not_toml_is_refused(toml):
     "options",
     [
         {"horizon": 0}, {"horizon": True}, {"horizon": 1.5}, {"horizon": "24"}, {"quantiles": [0.5, 0.1]}, {"quantiles": [0.0]},
-        {"frequency": "soon"}, {"test_from": "2018-13-01"}, {"name": "../up"}, {"cell": "rnn"}, {"target": []},
+        {"frequency": "soon"}, {"test_from": "2018-13-01"}, {"name": "../up"}, {"cell": "mlp"}, {"target": []},
         {"learning_rate": float("inf")}, {"seasons": [1]}, {"burn_in": 400}, {"covariates": ["y"]}, {"unknown": 1},
     ],
     ids=str,
