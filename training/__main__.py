@@ -1,4 +1,4 @@
-"""`python -m training fit`: from a file of history to a bundle that can be served."""
+"""`python -m training fit`: from a file of history to a bundle that can be served; `compare`: to a report on recurrent cells."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from training.errors import InputError
-from training.options import PROGRAM, Request, parse
+from training.options import PROGRAM, Comparison, Request, parse
 from training.team import ALONE, Team, gathered
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     team = ALONE
     try:
         with gathered() as team:
-            fit(arguments, team)
+            work(arguments, team)
     except InputError as error:
         return complain(REFUSED, str(error)) if team.leads else REFUSED
     except ModuleNotFoundError as error:
@@ -38,17 +38,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def fit(arguments: Sequence[str], team: Team) -> None:
-    """Read and fit with a team, whose first process speaks for all."""
+def work(arguments: Sequence[str], team: Team) -> None:
+    """Read, and fit or compare, with a team, whose first process speaks for all."""
     request, data = team.together(lambda: prepare(arguments))
     if len(set(team.gather(data.digest))) > 1:
         raise InputError(f"{request.config.data}: is not the same for all processes; copy it to every machine")
+    console = Console(highlight=False, soft_wrap=True, quiet=not team.leads)
+    if isinstance(request, Comparison):
+        if team.size > 1:
+            raise InputError(f"a comparison is one process, not {team.size}; start it without torchrun")
+        from training.compare.run import run as compare  # noqa: PLC0415 - see below
+
+        compare(request, data, arguments, console)
+        return
     from training.run import run  # noqa: PLC0415 - torch takes seconds to import, a refusal should not
 
-    run(request, data, ["fit", *arguments[1:]], Console(highlight=False, soft_wrap=True, quiet=not team.leads), team)
+    run(request, data, arguments, console, team)
 
 
-def prepare(arguments: Sequence[str]) -> tuple[Request, Data]:
+def prepare(arguments: Sequence[str]) -> tuple[Request | Comparison, Data]:
     """What a command line asks for, and the data it names; raises InputError."""
     request = parse(arguments)
     from training.data import read  # noqa: PLC0415 - its library may not be installed

@@ -18,4 +18,11 @@ def test_every_option_is_documented_with_its_default():
 
 def test_no_option_is_documented_that_is_not_there():
     listed = {line.split("`")[1].split()[0] for line in GUIDE.splitlines() if line.startswith("| `--")}
-    assert listed == {"--config", "--resume", *map(option, FitConfig.model_fields)}
+    assert listed == {
+        "--config",
+        "--resume",
+        "--report",
+        "--seeds",
+        "--probe-steps",
+        *map(option, FitConfig.model_fields),
+    }

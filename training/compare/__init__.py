@@ -1,0 +1,1 @@
+"""The GRU and its relatives, compared under equal conditions: `python -m training compare`."""
