@@ -24,7 +24,9 @@ def bars(cells: list[Document]) -> str:
     """What every cell takes and what it is worth."""
     shown = [(row["cell"], figures(row)) for row in cells]
     with figure(11, 4.4) as drawn:
-        for axes, (key, title) in zip(drawn.subplots(2, 3, sharey=True).flat, BARS, strict=True):
+        grid = drawn.subplots(2, 3, sharey=True)
+        grid[0, 0].invert_yaxis()  # the first cell above the others
+        for axes, (key, title) in zip(grid.flat, BARS, strict=True):
             values = [row[key] or 0.0 for _, row in shown]
             axes.barh(
                 [TITLES[cell] for cell, _ in shown], values, color=[COLOURS[cell] for cell, _ in shown], height=0.62
@@ -33,7 +35,6 @@ def bars(cells: list[Document]) -> str:
                 axes.text(value, place, f" {value:,.4g}", va="center", fontsize=9)
             axes.set_xlim(0, 1.25 * max(values) or 1.0)
             axes.set_title(title)
-            axes.invert_yaxis()
             axes.grid(visible=False)
             axes.set_xticks([])
         return svg(drawn, "Size, cost and worth of every cell")

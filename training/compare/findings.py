@@ -12,6 +12,7 @@ from training.compare.judging import Latency, Verdict
 from training.compare.race import Race
 from training.metrics import Document, plain
 
+WORTH = ("validation_loss", "wql", "mase", "coverage")
 Judged = tuple[Contestant, Verdict]
 
 
@@ -89,7 +90,7 @@ def mean(values: Sequence[float | None]) -> float | None:
 
 def figures(row: Document) -> dict[str, Any]:
     """A cell's figures as they are shown, means over seeds; times in ms, s and µs."""
-    (one, many), several = row["latency"], ("step_ms", "best_step", "best_seconds", "validation_loss", "wql", "mase")
+    (one, many), several = row["latency"], ("step_ms", "best_step", "best_seconds", *WORTH)
     return {
         **{name: row[name] for name in ("title", "parameters", "cell_parameters", "hidden_floats", "state_floats")},
         **{name: mean(row[name]) for name in several},

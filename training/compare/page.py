@@ -23,7 +23,7 @@ def render(found: Document) -> str:
     data, test = found["data"], found["test"]
     lead = (
         f"{escape(data['file'])}: {data['series']:,} series, {data['steps']:,} steps; {found['steps']:,} optimiser steps, "
-        f"seeds {joined(found['seeds'])}. {escape(label(test['rival']))} has a WQL of {number(test['wql'], 4)}."
+        f"seeds {joined(found['seeds'])}. The rival, {escape(label(test['rival']))}, has a WQL of {number(test['wql'], 4)}."
     )
     texts = [
         section(one.title, "", table(one.heads, [(row[0].startswith("GRU (Cho"), row) for row in one.rows]))

@@ -32,32 +32,42 @@ class Table:
         return found
 
 
-SIZES = (
+Column = tuple[str, str, int]  # a figure, its head, places after the point
+SIZES: tuple[Column, ...] = (
     ("cell_parameters", "in the cell", 0),
     ("parameters", "parameters", 0),
-    ("hidden_floats", "state of the cell", 0),
+    ("hidden_floats", "cell's state", 0),
     ("state_floats", "whole state", 0),
 )
-COSTS = (("step_ms", "training step, ms", 1), ("best_step", "best at step", 0), ("best_seconds", "best after s", 0))
-WORTH = (("validation_loss", "validation loss", 4), ("wql", "WQL", 4), ("mase", "MASE", 3))
-SERVING = (
-    ("observation_us", "observation, µs", 0),
-    ("forecast_us", "and forecast, µs", 0),
-    ("row_us", "a row of 64, µs", 1),
+COSTS: tuple[Column, ...] = (
+    ("step_ms", "a step, ms", 1),
+    ("best_step", "best at step", 0),
+    ("best_seconds", "after, s", 1),
 )
+WORTH: tuple[Column, ...] = (
+    ("validation_loss", "validation loss", 4),
+    ("wql", "WQL", 4),
+    ("mase", "MASE", 3),
+    ("coverage", "in the band", 3),
+)
+SERVING: tuple[Column, ...] = (
+    ("observation_us", "observation, µs", 0),
+    ("forecast_us", "with forecast, µs", 0),
+    ("row_us", "one of 64, µs", 1),
+)
+PARTS = {"Size": SIZES, "Training": COSTS, "Accuracy": WORTH, "Serving, one thread": SERVING}
 
 
 def tables(found: Document) -> list[Table]:
     """All tables of a comparison."""
     shown = [figures(row) for row in found["cells"]]
-    parts = (("Size", SIZES), ("Training", COSTS + WORTH), ("Serving", SERVING))
-    made = [_of_cells(title, columns, shown) for title, columns in parts]
+    made = [_of_cells(title, columns, shown) for title, columns in PARTS.items()]
     if found["adding"]:
         made.append(adding(found["adding"]))
     return [*made, kernel(found["kernel"])]
 
 
-def _of_cells(title: str, columns: tuple[tuple[str, str, int], ...], shown: list[Document]) -> Table:
+def _of_cells(title: str, columns: tuple[Column, ...], shown: list[Document]) -> Table:
     rows = [(row["title"], *(number(row[key], places) for key, _, places in columns)) for row in shown]
     return Table(title, ("", *(head for _, head, _ in columns)), rows)
 
