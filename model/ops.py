@@ -213,7 +213,15 @@ def transpose(x: Array, *axes: int) -> Array:
 
 
 def take(x: Array, index: NDArray[np.int64], axis: int) -> Array:
-    return x.graph.emit("Gather", x, index, axis=axis) if isinstance(x, Node) else np.take(x, index, axis)
+    """What lies at these places of an axis, which become its axes; neighbours are sliced, which is much quicker."""
+    if not isinstance(x, Node):
+        return np.take(x, index, axis)
+    places = index.reshape(-1)
+    if index.size == index.shape[-1] > 1 and (np.diff(places) == 1).all():
+        cut = [np.array([number]) for number in (places[0], places[-1] + 1, axis)]
+        found = x.graph.emit("Slice", x, *cut)
+        return found if index.ndim == 1 else expand(found, *range(axis, axis + index.ndim - 1))
+    return x.graph.emit("Gather", x, index, axis=axis)
 
 
 def scan(step: Callable[..., Array], initial: Array, *sequences: Array) -> Array:
