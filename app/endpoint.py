@@ -64,7 +64,10 @@ class Call:
 
     def header(self, name: bytes) -> bytes | None:
         """The first header of that name, in lower case."""
-        return next((value for found, value in self.scope["headers"] if found == name), None)
+        for found, value in self.scope["headers"]:  # no generator: this is done for every request
+            if found == name:
+                return bytes(value)
+        return None
 
     async def content(self) -> bytes:
         """The body as it came; raises TooLarge before it has all been read."""
