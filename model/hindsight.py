@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from model import ops
 from model.along import OneStep, Sequence
 from model.calibration import Bands
+from model.covariates import Covariates
 from model.head import Head, Origin
 from model.ops import Array
 from model.surprise import surprise
@@ -46,8 +47,9 @@ class Hindsight:
         """Those of the calendar and the covariates at the step after the origin, (·, h·head)."""
         a = serving.architecture
         calendar, covariates = np.split(weights, [len(serving.waves.periods)])
-        known = np.zeros((2 * len(a.covariates), a.head), np.float32)
-        known[[*a.known_ahead, *(len(a.covariates) + i for i in a.known_ahead)]] = covariates
+        all_known = Covariates(a.covariates)
+        known = np.zeros((all_known.width, a.head), np.float32)
+        known[all_known.places_of(a.known_ahead)] = covariates
         turned = [serving.waves.ahead(calendar, h - 1) for h in self.horizons]
         return np.concatenate([np.concatenate([waves, known]) for waves in turned], axis=1)
 

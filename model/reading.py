@@ -14,9 +14,10 @@ import numpy as np
 from model import ops, scaling
 from model.along import OneStep, Sequence
 from model.architecture import Architecture
+from model.covariates import Covariates
 from model.features import BOUND, GAP_SCALE
 from model.hindsight import Observed
-from model.ops import Array, masked
+from model.ops import Array
 
 if TYPE_CHECKING:
     from model.serving import Serving
@@ -47,6 +48,7 @@ class Reader:
     def __init__(self, serving: Serving) -> None:
         a, w = serving.architecture, serving.weights
         self.architecture, self.weights, self.layout, self.waves = a, w, serving.layout, serving.waves
+        self.known = Covariates(a.covariates)
         self.decay = scaling.decay(a.shortest)
         self.rough_decay = scaling.decay(a.longest, scaling.ROUGHNESS_SEASONS)
         self.shared = [self.waves.ahead(member["shared"], steps=1) for member in w]
@@ -141,7 +143,7 @@ class Reader:
         shared = [self.waves.at(along.shared(time, 1))] if a.cycles else []
         if covariates is not None:
             known = along.shared(covariates, len(a.covariates))
-            shared.append(masked((known - w["covariate_mean"]) * (1 / w["covariate_spread"])))
+            shared.append(self.known.served(known, w["covariate_mean"], w["covariate_spread"]))
         return ops.concat(shared) if shared else None
 
     def _embed(self, along: OneStep | Sequence, own: Array, shared: Array | None) -> list[Array]:

@@ -14,10 +14,11 @@ from model.architecture import Architecture
 from model.calibration import Bands
 from model.cells import CELLS
 from model.contract import StateSlice
+from model.covariates import Covariates
 from model.ensemble import AnyForecaster, weights_of
 from model.head import Head, Origin, floor
 from model.hindsight import Hindsight
-from model.ops import Array, masked
+from model.ops import Array
 from model.reading import LEVEL, SPREAD, Reader, Reading, mean, spread_of, summary, unit_of
 from model.recurrences import Recurrence
 from model.waves import Waves
@@ -62,6 +63,7 @@ class Serving:
         self.size = sum(part.size for part in self.layout.values())
         self.layers = [[Recurrence.of(a.cell, w, f"cells.{i}.") for i in range(a.layers)] for w in self.weights]
         self.waves = Waves(a)
+        self.known_ahead = Covariates([a.covariates[i] for i in a.known_ahead])
         self.reader = Reader(self)
         self.bands = Bands.of(a)
         self.hindsight = Hindsight(self, self.bands)
@@ -187,8 +189,9 @@ class Serving:
         if future_covariates is None:
             return []
         a, w, C = self.architecture, self.weights[0], len(self.architecture.channels)
-        known = (future_covariates - w["covariate_mean"][a.known_ahead]) * (1 / w["covariate_spread"][a.known_ahead])
-        found = [masked(known) @ weights for weights in self.future_weights]
+        mean, spread = w["covariate_mean"][a.known_ahead], w["covariate_spread"][a.known_ahead]
+        known = self.known_ahead.served(future_covariates, mean, spread)
+        found = [known @ weights for weights in self.future_weights]
         return [ops.reshape(ops.concat([future] * C, 1) if C > 1 else future, (-1, a.head)) for future in found]
 
     def _part(self, state: Array, name: str) -> Array:
