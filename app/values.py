@@ -67,7 +67,8 @@ def columns(named: Mapping[str, Sequence[Any]] | None) -> dict[str, Floats | Kin
     found: dict[str, Floats | Kinds] = {}
     for name, values in (named or {}).items():
         with pointing_at("/" + name[:SHOWN].replace("~", "~0").replace("/", "~1")):
-            found[name] = kinds(values) if str in map(type, values) else numbers(values)
+            first = next((value for value in values if value is not None), None)
+            found[name] = kinds(values) if isinstance(first, str) else numbers(values)
     return found
 
 
