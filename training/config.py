@@ -68,7 +68,9 @@ class FitConfig(BaseModel):
         True,  # noqa: FBT003 - pydantic's way to give a default
         description="let bands correct themselves by what is observed while serving",
     )
-    seasons: Steps | None = Field(None, description="seasonal periods in steps; chosen from the frequency if left out")
+    seasons: Steps | None = Field(
+        None, description="seasonal periods in steps; from the frequency and the data if left out"
+    )
     validate_from: Moment | None = Field(
         None, description="when the part to validate on begins; a tenth of the data before the test part if left out"
     )

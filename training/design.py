@@ -14,7 +14,7 @@ from model.forecaster import Forecaster
 from training.clock import Kind
 from training.config import FitConfig
 from training.dataset import Panel, Split
-from training.seasons import default_seasons
+from training.seasons import expected_seasons
 
 UNSTEADY, UNSTEADY_SHARE = 0.5, 0.1  # of a covariate's spread, and of the steps at which it moves by more
 
@@ -23,7 +23,6 @@ def design(panel: Panel, split: Split, config: FitConfig) -> Architecture:
     """The architecture that a panel and a configuration ask for."""
     train = [series.values[:stop] for series, stop in zip(panel.series, split.validate_from, strict=True)]
     longest = max(len(values) for values in train)
-    seasons = config.seasons if config.seasons is not None else default_seasons(panel.frequency, longest)
     a = Architecture(
         frequency=panel.frequency,
         horizon=config.horizon,
@@ -31,7 +30,7 @@ def design(panel: Panel, split: Split, config: FitConfig) -> Architecture:
         calibrate=config.calibrate,
         channels=panel.channels,
         covariates=panel.covariates,
-        seasons=tuple(seasons),
+        seasons=expected_seasons(panel, split, config.seasons).steps,
         cycles=() if panel.clock is Kind.ORDER else features.usable_cycles(panel.frequency, longest * panel.frequency),
         signed=any((values < 0).any() for values in train),
         cell=config.cell,

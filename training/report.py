@@ -117,7 +117,7 @@ def facts(bundle: Bundle) -> str:
         "SHA-256": f"<code>{data['sha256']}</code>",
         "parts": f"training from {parts['train_from']}, validation from {parts['validate_from']}, test from "
         f"{parts['test_from']} to {parts['end']}",
-        "model": f"{bundle.cell}, {bundle.layers} × {bundle.units} units, seasons of {joined(bundle.seasons)} steps",
+        "model": f"{bundle.cell}, {bundle.layers} × {bundle.units} units, seasons: {bundle.training['seasons']}",
         "covariates": escape(joined(map(described, bundle.covariates))),
         "fit": f"{made['steps']:,} steps in {made['seconds']:,.0f} s on {made['options']['threads']} thread(s), ended: {made['ended']}; "
         f"seed {made['seed']}",
