@@ -7,6 +7,7 @@ those that are not in the vocabulary or missing. The product of such a row with 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,6 +17,14 @@ from torch import Tensor
 from model import features, ops
 from model.contract import Covariate
 from model.ops import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """`x @ weights + bias`."""
+
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
 
 
 class Covariates:
@@ -51,18 +60,38 @@ class Covariates:
         codes = torch.where(torch.isnan(codes), other, codes)
         return torch.cat([numbers, ((codes >= low) & ~(codes >= high)).to(given.dtype)], -1)
 
-    def served(self, given: Array, mean: NDArray[np.float32], spread: NDArray[np.float32]) -> Array:
-        """As `seen`, computed by numpy or written as a graph."""
-        if not len(self.columns):
-            return ops.masked((given - mean) * (1 / spread))
-        codes = ops.take(given, self.columns, -1)
-        codes = ops.where(ops.isnan(codes), self.other, codes)
-        places = ops.to_float((codes >= self.low) & ~(codes >= self.high))
-        if not len(self.numeric):
-            return places
-        numbers = ops.take(given, self.numeric, -1)
-        numbers = ops.masked((numbers - mean[self.numeric]) * (1 / spread[self.numeric]))
-        return ops.concat([numbers, places])
+    def served(self, given: Array, mean: NDArray[np.float32], steps: int = 1) -> list[Array]:
+        """What the features are made of, computed by numpy or written as a graph, for several steps side by side: each part's
+        columns (…, steps·n) from an array (…, steps·K). A number is its deviation from the mean, zero where missing, and
+        whether it is missing; `fold` makes weights for them.
+        """
+        parts: list[Array] = []
+        if len(self.numeric):
+            numbers = ops.take(given, self._each(self.numeric, steps), -1) if len(self.columns) else given
+            deviation = numbers - np.tile(mean[self.numeric], steps)
+            missing = ops.isnan(deviation)
+            parts += [ops.where(missing, 0.0, deviation), ops.to_float(missing)]
+        if len(self.columns):
+            codes = ops.take(given, self._each(self.columns, steps), -1)
+            other, low, high = (np.tile(bound, steps) for bound in (self.other, self.low, self.high))
+            codes = ops.where(ops.isnan(codes), other, codes)
+            parts.append(ops.to_float((codes >= low) & ~(codes >= high)))
+        return parts
+
+    @property
+    def widths(self) -> list[int]:
+        """How many columns each part that is served has for a step."""
+        return [size for size in (len(self.numeric), len(self.numeric), len(self.columns)) if size]
+
+    def fold(self, trained: NDArray[np.float32], spread: NDArray[np.float32]) -> Affine:
+        """What is served needs these weights, where features need the trained ones (width, n)."""
+        n = len(self.numeric)
+        values, known, categories = np.split(trained, [n, 2 * n])
+        return Affine(np.concatenate([values / spread[self.numeric, None], -known, categories]), known.sum(0))
+
+    def _each(self, places: NDArray[np.int64], steps: int) -> NDArray[np.int64]:
+        """Places of covariates in each of the steps side by side."""
+        return np.ravel(np.arange(steps)[:, None] * self.count + places)
 
 
 def _row(numbers: Iterable[float]) -> NDArray[np.float32]:
