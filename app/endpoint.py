@@ -12,6 +12,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from app import encoding, problems
+from app.engine.operations.base import Operation
 from app.errors import Internal, InvalidRequest, Overloaded, Refusal, TooLarge
 from app.schemas import NoQuery
 from app.service import Service
@@ -19,6 +20,7 @@ from app.service import Service
 logger = logging.getLogger(__name__)
 
 S = TypeVar("S")
+R = TypeVar("R")
 JSON = "application/json"
 BLOB = "application/octet-stream"
 SHOWN = 200
@@ -45,6 +47,11 @@ class Call:
     scope: Scope
     receive: Receive
     path: Mapping[str, str]
+
+    async def ask(self, operation: Operation[R]) -> R:
+        """The reply to an operation, which waits in the line of the caller's address; raises what it is refused with."""
+        client = self.scope["client"]
+        return await self.service.ask(operation, client[0] if client else "")
 
     async def body(self, kind: type[S]) -> S:
         """The body as a struct; raises InvalidRequest, or TooLarge before it has all been read."""
