@@ -43,7 +43,7 @@ def run(request: Request, data: Data, arguments: Sequence[str], console: Console
     """
     config = request.config
     seasons = expected_seasons(data.panel, data.split, config.seasons)
-    console.print(describe_data(config, data.panel, data.split), seasons, sep="\n")
+    console.print(f"{describe_data(config, data.panel, data.split)}\n{seasons}")
     torch.set_num_threads(config.threads)
     fit = begin(data.panel, data.split, config, team)
     run = Run(config, data.digest)
