@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from tests.training.conftest import ROOT
 from training.clock import Kind
+from training.config import read_config
+from training.data import read
 from training.dataset import Panel, Series, Split
 from training.periods import periods
 from training.seasons import default_seasons, expected_seasons
@@ -46,6 +49,15 @@ def test_what_the_data_show_beside_the_natural_seasons_is_added_and_said():
 def test_natural_seasons_stay_where_the_data_do_not_show_them_and_nothing_is_added():
     for row in (noise(), noise().cumsum(), np.ones(T), wave(24) + wave(12) + 0.1 * noise()):
         assert str(seasons(row)) == "seasons: 24, 168 from the frequency"
+
+
+def test_the_shipped_data_show_their_natural_seasons_and_no_others(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = read_config(ROOT / "configs/metro.toml", {})
+    data = read(config)
+    assert expected_seasons(data.panel, data.split).steps == (24, 168)
+    values = data.panel.series[0].values[: data.split.validate_from[0], 0]
+    assert list(periods(values, (), 1344, 3)) == [24, 168]
 
 
 def test_series_without_natural_seasons_get_those_of_the_data():
