@@ -39,7 +39,7 @@ from app.frames import (
 )
 from app.service import TENANT
 
-SESSIONS_OF_WEIGHT = 64
+SESSIONS_OF_WEIGHT = 8  # of two frames of a thousand sessions one waits while the other is computed
 DONE = {CloseFrame: ClosedFrame, SubscribeFrame: SubscribedFrame, UnsubscribeFrame: UnsubscribedFrame}
 
 

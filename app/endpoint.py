@@ -12,6 +12,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from app import encoding, problems
+from app.engine.operations.base import Operation
 from app.errors import Internal, InvalidRequest, Overloaded, Refusal, TooLarge
 from app.schemas import NoQuery
 from app.service import Service
@@ -19,6 +20,7 @@ from app.service import Service
 logger = logging.getLogger(__name__)
 
 S = TypeVar("S")
+R = TypeVar("R")
 JSON = "application/json"
 BLOB = "application/octet-stream"
 SHOWN = 200
@@ -46,6 +48,11 @@ class Call:
     receive: Receive
     path: Mapping[str, str]
 
+    async def ask(self, operation: Operation[R]) -> R:
+        """The reply to an operation, which waits in the line of the caller's address; raises what it is refused with."""
+        client = self.scope["client"]
+        return await self.service.ask(operation, client[0] if client else "")
+
     async def body(self, kind: type[S]) -> S:
         """The body as a struct; raises InvalidRequest, or TooLarge before it has all been read."""
         try:
@@ -64,7 +71,10 @@ class Call:
 
     def header(self, name: bytes) -> bytes | None:
         """The first header of that name, in lower case."""
-        return next((value for found, value in self.scope["headers"] if found == name), None)
+        for found, value in self.scope["headers"]:  # no generator: this is done for every request
+            if found == name:
+                return bytes(value)
+        return None
 
     async def content(self) -> bytes:
         """The body as it came; raises TooLarge before it has all been read."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from app.engine.arrays import Floats
+from app.engine.arrays import Floats, Kinds
 from app.engine.forecast import Wish
 from app.engine.inputs import NOTHING
 from app.engine.operations.copying import Fork, Import, parse_export
@@ -184,7 +184,7 @@ def _values(values: list[Any]) -> Floats:
         return observations(values)
 
 
-def _named(field: str, given: Named) -> Mapping[str, Floats]:
+def _named(field: str, given: Named) -> Mapping[str, Floats | Kinds]:
     if not given:
         return NOTHING
     with pointing_at(f"/{field}"):

@@ -16,6 +16,7 @@ ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.:~@=+-]{0,127}$"
 
 NUMBER = {"type": ["number", "null"]}
 NUMBERS = {"type": "array", "items": NUMBER}
+KINDS = {"type": "array", "items": {"type": ["string", "null"]}}
 OBSERVATION = {"anyOf": [NUMBER, NUMBERS]}
 
 Values = Annotated[
@@ -29,8 +30,8 @@ Values = Annotated[
 Named = Annotated[
     dict[str, list[Any]],
     Meta(
-        description="numbers by the name of the covariate; absent ones are missing",
-        extra_json_schema={"additionalProperties": NUMBERS},
+        description="by the name of the covariate, numbers or the names of its categories; absent ones are missing",
+        extra_json_schema={"additionalProperties": {"anyOf": [NUMBERS, KINDS]}},
     ),
 ]
 Moment = Annotated[

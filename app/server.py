@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
+import platform
 import signal
 import socket
 import sys
@@ -24,6 +26,8 @@ logger = logging.getLogger(__name__)
 BACKLOG = 2048
 PING_SECONDS = 20.0
 UNACKNOWLEDGED_MS = 30_000
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names of malloc.h
+LARGEST_KEPT, MOST_KEPT = 16 * 2**20, 64 * 2**20
 COLLECT_AFTER = (20_000, 20, 50)  # objects, and collections of the generation before
 
 
@@ -51,6 +55,7 @@ class Server(uvicorn.Server):
         """Open the models, then listen."""
         await super().startup(sockets)
         collect_rarely()
+        keep_memory()
         for listener in sockets or []:
             host, port = listener.getsockname()[:2]
             logger.info("listening on http://%s:%d", f"[{host}]" if ":" in host else host, port)
@@ -83,6 +88,15 @@ def collect_rarely() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
+
+
+def keep_memory() -> None:
+    """Have glibc keep what large arrays gave back: otherwise the system clears the same pages for every tick."""
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    libc.mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
+    libc.mallopt(M_TRIM_THRESHOLD, MOST_KEPT)
 
 
 def serve(settings: Settings) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from typing import Any, Protocol, TypeVar
 
 from app.engine.backlog import TickLimits
@@ -78,26 +79,27 @@ class Service:
     dead_because: str | None = None
     subscriptions: Subscriptions = field(default_factory=Subscriptions)
     sockets: set[Socket] = field(default_factory=set)
+    _socket_numbers: Iterator[int] = field(default_factory=count)
 
-    async def ask(self, operation: Operation[R]) -> R:
-        """The reply to an operation; raises what it is refused with."""
+    async def ask(self, operation: Operation[R], line: str | None = None) -> R:
+        """The reply to an operation; raises what it is refused with. `line` names who asks: nobody where the service itself does."""
         answer: asyncio.Future[Task] = self.loop.create_future()
-        self.submit(operation, partial(_settle, answer))
+        self.submit(operation, partial(_settle, answer), line)
         task = await answer
         if task.error is not None:
             raise task.error
         reply: R = task.reply
         return reply
 
-    def submit(self, operation: Operation[Any], on_answer: OnAnswer) -> None:
+    def submit(self, operation: Operation[Any], on_answer: OnAnswer, line: str | None = None) -> None:
         """Queue an operation; `on_answer` is called on the event loop. Raises Overloaded or Draining at once."""
         self._check_open()
-        self.desk.submit(Task(operation, on_answer))
+        self.desk.submit(Task(operation, on_answer, line))
 
-    def do(self, operation: Operation[Any], on_answer: OnAnswer) -> None:
+    def do(self, operation: Operation[Any], on_answer: OnAnswer, line: str | None) -> None:
         """Queue an operation to be done by this process, whoever should do it; otherwise as `submit`."""
         self._check_open()
-        self.batcher.submit(Task(operation, on_answer))
+        self.batcher.submit(Task(operation, on_answer, line))
 
     def deliver(self, tasks: Sequence[Task]) -> None:
         """Hand a tick's answers over to the event loop, all at once. Called on the compute thread."""
@@ -110,6 +112,10 @@ class Service:
             except Exception:
                 logger.exception("an answer could not be given")
         self.subscriptions.announce(tasks)
+
+    def line_of_socket(self) -> str:
+        """The name of a new socket's line, of which there is no second one in any worker."""
+        return f"socket {next(self._socket_numbers)} of worker {self.worker}"
 
     def report(self) -> Report:
         """How this process is."""

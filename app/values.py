@@ -7,11 +7,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from app.engine.arrays import Floats
+from app.engine.arrays import Floats, Kinds
 from app.errors import InvalidRequest, pointing_at
 
 LARGEST = 1e30  # beyond it a float32 model computes infinities
 NUMBERS = frozenset({int, float, type(None)})
+NAMES = frozenset({str, type(None)})
 SHOWN = 40
 
 
@@ -52,12 +53,22 @@ def numbers(values: Sequence[Any]) -> Floats:
     return array.astype(np.float32)
 
 
-def columns(named: Mapping[str, Sequence[Any]] | None) -> dict[str, Floats]:
-    """Named lists of numbers as arrays (n,)."""
-    found = {}
+def kinds(values: Sequence[Any]) -> Kinds:
+    """Names of kinds (n,), null as None; raises InvalidRequest, pointing at the first that is neither."""
+    if not NAMES.issuperset(map(type, values)):
+        _refuse(
+            values, lambda value: type(value) not in NAMES, "is not text like the others; use null for a missing value"
+        )
+    return np.array(values, np.object_)
+
+
+def columns(named: Mapping[str, Sequence[Any]] | None) -> dict[str, Floats | Kinds]:
+    """Named lists of numbers, or of the names of kinds, as arrays (n,)."""
+    found: dict[str, Floats | Kinds] = {}
     for name, values in (named or {}).items():
         with pointing_at("/" + name[:SHOWN].replace("~", "~0").replace("/", "~1")):
-            found[name] = numbers(values)
+            first = next((value for value in values if value is not None), None)
+            found[name] = kinds(values) if isinstance(first, str) else numbers(values)
     return found
 
 

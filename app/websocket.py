@@ -13,6 +13,10 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 EXTENSION = "tidegate.wire"
 HANDSHAKE_SECONDS = 5.0
+SLICE_BYTES = 4096  # parsed before it is asked whether there is room for more
+TURN_BYTES = (
+    2 * SLICE_BYTES
+)  # parsed in one turn of the event loop: what has arrived at once may be thousands of frames
 
 
 class Reader(Protocol):
@@ -27,6 +31,9 @@ class Wire(WebSocketsSansIOProtocol):
     """One connection."""
 
     _reader: Reader | None = None
+    _received: bytes | memoryview = b""  # and not parsed yet
+    _is_held = False
+    _is_parsing_due = False
 
     async def run_asgi(self) -> None:
         """Run the application with the extension."""
@@ -56,11 +63,49 @@ class Wire(WebSocketsSansIOProtocol):
         self.transport.write(b"".join(self.conn.data_to_send()))
 
     def hold(self, *, is_held: bool) -> None:
-        """Read nothing more for now, or go on reading."""
-        if is_held == self.read_paused or self.transport.is_closing():
+        """Hand over nothing more for now, or go on."""
+        if is_held == self._is_held:
             return
-        self.read_paused = is_held
-        if is_held:
+        self._is_held = is_held
+        if not is_held:
+            self._parse_soon()
+        self._pause_or_resume()
+
+    def data_received(self, data: bytes) -> None:
+        """Something has arrived. It is parsed at once, if it is not much and nothing is held."""
+        if self._reader is None or not (self._received or self._is_held or len(data) > SLICE_BYTES):
+            super().data_received(data)
+            return
+        self._received = memoryview(bytes(self._received) + data if self._received else data)
+        if not self._is_parsing_due:
+            self._parse()
+
+    def _parse(self) -> None:
+        """Parse what was received, as much as takes one turn, as long as nothing is held."""
+        self._is_parsing_due = False
+        for _ in range(0, TURN_BYTES, SLICE_BYTES):
+            if self._is_held or not self._received or self.transport.is_closing():
+                break
+            data, self._received = self._received[:SLICE_BYTES], self._received[SLICE_BYTES:]
+            super().data_received(bytes(data))
+        if self.transport.is_closing():
+            self._received = b""
+        if not self._is_held:
+            self._parse_soon()
+        self._pause_or_resume()
+
+    def _parse_soon(self) -> None:
+        if self._received and not self._is_parsing_due:
+            self._is_parsing_due = True
+            self.loop.call_soon(self._parse)
+
+    def _pause_or_resume(self) -> None:
+        """Read on when everything that was received is parsed and handed over."""
+        is_paused = self._is_held or bool(self._received)
+        if is_paused == self.read_paused or self.transport.is_closing():
+            return
+        self.read_paused = is_paused
+        if is_paused:
             self.transport.pause_reading()
         else:
             self.transport.resume_reading()

@@ -16,6 +16,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,21 @@ class StateSlice:
 
 @dataclass(frozen=True, slots=True)
 class Covariate:
-    """A known influence beside the target; one that is `known_ahead` is also given for the steps being forecast."""
+    """A known influence beside the target; one that is `known_ahead` is also given for the steps being forecast.
+
+    One with `categories` is of a kind and not of an amount: the graphs take the number of the category, from 0 on, and one more
+    than the last for every other kind.
+    """
 
     name: str
     known_ahead: bool = False
+    categories: tuple[str, ...] = ()
+
+    def number(self, kind: str | None) -> float:
+        """What the graphs take for a kind; NaN for None, which is missing."""
+        if kind is None:
+            return math.nan
+        return _numbers(self.categories).get(kind, len(self.categories))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +185,8 @@ class Bundle:
                 quantiles=tuple(float(level) for level in document["quantiles"]),
                 channels=tuple(str(channel) for channel in document["channels"]),
                 covariates=tuple(
-                    Covariate(str(item["name"]), bool(item["known_ahead"])) for item in document["covariates"]
+                    Covariate(str(item["name"]), bool(item["known_ahead"]), tuple(map(str, item.get("categories", ()))))
+                    for item in document["covariates"]
                 ),
                 cell=str(document["cell"]),
                 layers=int(document["layers"]),
@@ -238,6 +251,16 @@ class Bundle:
     def _remembers(self) -> bool:
         recent = self.state.get("recent")
         return recent is not None and len(recent.shape) == 2 and recent.shape[1] == len(self.channels)
+
+
+@lru_cache(maxsize=256)
+def _numbers(categories: tuple[str, ...]) -> Mapping[str, int]:
+    return {kind: number for number, kind in enumerate(categories)}
+
+
+def kind_of(number: float) -> str | None:
+    """The kind that a number stands for where kinds have numbers: as it is written, None where it is missing."""
+    return None if math.isnan(number) else f"{number:.9g}"
 
 
 def _calibration(document: Mapping[str, Any] | None) -> Calibration | None:

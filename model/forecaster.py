@@ -21,6 +21,7 @@ from torch.nn import functional
 from model import features, scaling
 from model.architecture import Architecture
 from model.cells import CELLS
+from model.covariates import Covariates
 
 IMPOSSIBLE = -1e9  # a logit
 STEP_CURVATURE = 0.04
@@ -66,7 +67,8 @@ class Forecaster(nn.Module):
         own = 3 + 2 * len(a.lags) + len(a.differences)
         cell = CELLS[a.cell]
         self.own = nn.Linear(own + 1, a.width)
-        shared = waves + 2 * len(a.covariates)
+        self.known, self.known_ahead = Covariates(a.covariates), Covariates([a.covariates[i] for i in a.known_ahead])
+        shared = waves + self.known.width
         self.shared = nn.Parameter(torch.empty(shared, a.width).uniform_(-1, 1) / math.sqrt(max(shared, 1)))
         self.channel = nn.Parameter(torch.zeros(len(a.channels), a.width))
         self.cells = nn.ModuleList([cell(a.width, a.units), *(cell(a.units, a.units) for _ in range(a.layers - 1))])
@@ -75,7 +77,7 @@ class Forecaster(nn.Module):
         self.amounts = nn.Linear(a.context, a.shapes * a.head)
         self.shapes = nn.Parameter(torch.randn(a.horizon, a.shapes) / math.sqrt(a.shapes))
         self.by_horizon = nn.Parameter(torch.zeros(a.horizon, a.head))
-        self.ahead = nn.Linear(2 * a.anchors + waves + 2 * len(a.known_ahead), a.head, bias=False)
+        self.ahead = nn.Linear(2 * a.anchors + waves + self.known_ahead.width, a.head, bias=False)
         self.mixture = nn.Linear(a.head, a.anchors)
         self.residual = nn.Linear(a.head, len(a.quantiles))
         self.register_buffer("covariate_mean", torch.zeros(len(a.covariates)))
@@ -100,7 +102,7 @@ class Forecaster(nn.Module):
         """Outputs of the recurrence (T, R, N) at times (B, T) with covariates (B, T, K), from a zero hidden state."""
         a = self.architecture
         waves = features.calendar(time.t() + a.frequency, a.cycles)
-        known = features.masked((covariates.transpose(0, 1) - self.covariate_mean) / self.covariate_spread)
+        known = self.known.seen(covariates.transpose(0, 1), self.covariate_mean, self.covariate_spread)
         own = self.own(torch.cat([self.see(tracked), tracked.change[..., None]], 2))
         shared = torch.cat([waves, known], 2) @ self.shared
         x = torch.tanh(self._by_channel(own) + shared[:, :, None] + self.channel).flatten(1, 2)
@@ -157,7 +159,7 @@ class Forecaster(nn.Module):
         a = self.architecture
         waves = features.calendar(time[:, None] + a.frequency * torch.arange(1, a.horizon + 1), a.cycles)
         mean, spread = self.covariate_mean[a.known_ahead], self.covariate_spread[a.known_ahead]
-        known = features.masked((future_covariates - mean) / spread)
+        known = self.known_ahead.seen(future_covariates, mean, spread)
         return torch.cat([waves, known], 2).repeat_interleave(len(a.channels), 0)
 
     def _by_channel(self, rows: Tensor) -> Tensor:

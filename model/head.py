@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model import ops
+from model.covariates import Affine
 from model.features import BOUND, same_phase
 from model.member import Member
 from model.ops import Array
@@ -50,10 +51,14 @@ def floor(level: Array, spread: Array) -> Array:
 class Head:
     """`Forecaster.forecast` for some of its horizons."""
 
-    def __init__(self, serving: Serving, horizons: Sequence[int]) -> None:
+    def __init__(
+        self, serving: Serving, horizons: Sequence[int], ahead: Sequence[Affine], future: Sequence[NDArray[np.float32]]
+    ) -> None:
+        """`ahead` and `future` are those of each `Member`."""
         a = serving.architecture
         self.architecture, self.horizons = a, horizons
-        self.members = [Member(a, w, horizons) for w in serving.weights]
+        parts = zip(serving.weights, ahead, future, strict=True)
+        self.members = [Member(a, w, horizons, its_ahead, its_future) for w, its_ahead, its_future in parts]
         chosen = np.array(horizons) - 1
         phases = [np.array(same_phase(season, a.horizon, a.recent_steps))[:, chosen] for season in a.seasons]
         self.places = np.unique(np.concatenate([p.flatten() for p in phases])) if phases else np.zeros(0, np.int64)
@@ -69,24 +74,36 @@ class Head:
                 shares[place, i, 2 * season + 1] = k == 0
         return shares.reshape(len(self.places), len(self.horizons) * 2 * len(phases))
 
-    def quantiles(self, origin: Origin, ahead: Sequence[Array] = (), future: Sequence[Array] = ()) -> Array:
-        """Quantiles (R, h·Q) from what is known at the origin, and what the calendar and the covariates say of the time ahead,
-        if anything: `ahead` (R, h·head) and `future` (R·h, head) for each member.
+    def quantiles(self, origin: Origin, ahead: Array | None, future: Sequence[Array] = ()) -> Array:
+        """Quantiles (R, h·Q) from what is known at the origin and of the time ahead, if anything: the calendar's waves and
+        covariates (R, n), and columns of the covariates at each horizon (R·h, ·).
         """
         a, Q = self.architecture, len(self.architecture.quantiles)
         anchors, known = self._anchors(origin)
-        reference = anchors[..., a.reference : a.reference + 1]
-        if a.seasons:  # the last value is always known, that of the same phase need not be
-            reference = ops.where(known[..., a.reference : a.reference + 1] > 0.0, reference, anchors[..., LEVEL:PLAIN])
-        anchors = ops.where(known > 0.0, anchors - reference, 0.0)
-        seen = ops.concat([ops.clip(anchors, -BOUND, BOUND), known])
-        found = [
-            member.quantiles(self._inputs(origin, i), anchors, known, seen, *_of_member(i, ahead, future))
-            for i, member in enumerate(self.members)
-        ]
-        quantiles = ops.reshape(_mean(found) + reference, (-1, len(self.horizons) * Q))
+        if a.seasons:
+            reference = self._reference(anchors, known)
+            anchors = (anchors - reference) * known
+        seen = ops.concat([ops.clip(anchors, -BOUND, BOUND), known, *future])
+        parts = [(member, self._inputs(origin, i)) for i, member in enumerate(self.members)]
+        quantiles = _mean([member.quantiles(inputs, anchors, known, seen, ahead) for member, inputs in parts])
+        if a.seasons:
+            quantiles = ops.gemm(reference, self._column(0, Q), quantiles)
+        quantiles = ops.reshape(quantiles, (-1, len(self.horizons) * Q))
         quantiles = quantiles * _rows(origin.unit) + _rows(origin.last)
         return quantiles if origin.floor is None else ops.maximum(quantiles, _rows(origin.floor))
+
+    def _reference(self, anchors: Array, known: Array) -> Array:
+        """What the others are seen from, in every column (R·h, A): the anchor of the same phase, or the level where it is unknown.
+
+        By products with constants, because a column that is cut out and added to a matrix is slow.
+        """
+        a, A = self.architecture, self.architecture.anchors
+        unknown = ops.gemm(known, -self._column(a.reference, A), np.ones(A, np.float32))
+        return ops.gemm(anchors, self._column(a.reference, A), anchors @ self._column(LEVEL, A) * unknown)
+
+    def _column(self, anchor: int, width: int) -> NDArray[np.float32]:
+        """(A, width): what repeats an anchor's column so often."""
+        return np.repeat(np.eye(self.architecture.anchors, dtype=np.float32)[:, anchor : anchor + 1], width, 1)
 
     def _inputs(self, origin: Origin, i: int) -> Array:
         """What a member's recurrence put out, and what is seen of the channel, (…, C, ·)."""
@@ -100,9 +117,9 @@ class Head:
         """
         unit = origin.unit
         A, n = self.architecture.anchors, self.architecture.anchors - PLAIN
-        every, plain = np.eye(A, dtype=np.float32), np.arange(A) < PLAIN
-        level = _rows((origin.level - origin.last) / unit) + np.zeros(len(self.horizons), np.float32)
-        anchors = _rows(level) @ every[LEVEL:PLAIN]
+        every, plain = np.eye(A, dtype=np.float32), (np.arange(A) < PLAIN).astype(np.float32)
+        level = _rows((origin.level - origin.last) / unit) @ np.tile(every[LEVEL:PLAIN], len(self.horizons))
+        anchors = _rows(level, A)
         if origin.recalled is None:
             return anchors, anchors * 0.0 + 1.0
         values = ops.where(origin.present, (origin.recalled - origin.last) / unit, 0.0)
@@ -111,13 +128,9 @@ class Head:
         means, is_mean = sums / ops.clip(counts, 1.0), np.arange(n) % 2 == 0
         instead = np.eye(n, k=1, dtype=np.float32) * ~is_mean  # the mean where the newest is missing
         seasonal = ops.where(counts > 0.0, means, means @ instead)
-        shown = ops.clip(counts @ np.repeat(np.eye(n, dtype=np.float32)[:, is_mean], 2, axis=1), None, 1.0)
-        return anchors + seasonal @ every[PLAIN:], shown @ every[PLAIN:] + plain.astype(np.float32)
-
-
-def _of_member(i: int, *parts: Sequence[Array]) -> list[Array | None]:
-    """A member's part of each, none where there is nothing."""
-    return [part[i] if part else None for part in parts]
+        of_season = np.repeat(np.eye(n, dtype=np.float32)[:, is_mean], 2, axis=1)
+        known = ops.clip(ops.gemm(counts, of_season @ every[PLAIN:], plain), None, 1.0)
+        return ops.gemm(seasonal, every[PLAIN:], anchors), known
 
 
 def _mean(found: Sequence[Array]) -> Array:

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model import ops
 from model.along import OneStep, Sequence
 from model.calibration import Bands
+from model.covariates import Affine, Covariates
 from model.head import Head, Origin
 from model.ops import Array
+from model.recurrences import Weights
 from model.surprise import surprise
 
 if TYPE_CHECKING:
@@ -39,17 +40,22 @@ class Hindsight:
         a = serving.architecture
         self.bands, self.layout, self.levels, self.channels = bands, serving.layout, a.quantiles, len(a.channels)
         self.horizons = bands.horizons if bands else (1,)
-        self.head = Head(serving, self.horizons)
-        self.ahead = [self._ahead_weights(serving, member.ahead_weights) for member in self.head.members]
+        self.shared = len(serving.waves.periods) + Covariates(a.covariates).width
+        nothing = np.zeros((0, a.head), np.float32)
+        ahead = [self._ahead(serving, w) for w in serving.weights]
+        self.head = Head(serving, self.horizons, ahead, [nothing for _ in ahead])
 
-    def _ahead_weights(self, serving: Serving, weights: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Those of the calendar and the covariates at the step after the origin, (·, h·head)."""
+    def _ahead(self, serving: Serving, w: Weights) -> Affine:
+        """What the calendar and the covariates at the step after the origin say of each horizon, (·, h·head)."""
         a = serving.architecture
-        calendar, covariates = np.split(weights, [len(serving.waves.periods)])
-        known = np.zeros((2 * len(a.covariates), a.head), np.float32)
-        known[[*a.known_ahead, *(len(a.covariates) + i for i in a.known_ahead)]] = covariates
+        calendar, covariates = np.split(w["ahead.weight"].T[2 * a.anchors :], [len(serving.waves.periods)])
+        all_known = Covariates(a.covariates)
+        every = np.zeros((all_known.width, a.head), np.float32)
+        every[all_known.places_of(a.known_ahead)] = covariates
+        known = all_known.fold(every, w["covariate_spread"])
         turned = [serving.waves.ahead(calendar, h - 1) for h in self.horizons]
-        return np.concatenate([np.concatenate([waves, known]) for waves in turned], axis=1)
+        weights = np.concatenate([np.concatenate([waves, known.weights]) for waves in turned], axis=1)
+        return Affine(weights, np.tile(known.bias, len(turned)))
 
     def judge(
         self, along: OneStep | Sequence, origin: Origin, shared: Array | None, y: Observed, state: Array
@@ -60,8 +66,7 @@ class Hindsight:
         are taken to stay as they are: what was known then is not kept.
         """
         Q = len(self.levels)
-        ahead = [] if shared is None else [self._ahead(along, shared @ weights) for weights in self.ahead]
-        rows = self.head.quantiles(origin, ahead)
+        rows = self.head.quantiles(origin, None if shared is None else self._by_channel(along, shared))
         quantiles = along.from_rows(rows, y.known, Q * len(self.horizons))
         nearest = quantiles[..., 0:Q] if len(self.horizons) > 1 else quantiles
         slices: dict[str, Array] = {}
@@ -74,11 +79,12 @@ class Hindsight:
         found = ops.where(judged[..., 0:1], found, np.float32(np.nan))
         return found, slices | {"surprise": ops.reshape(along.end(found, 1), (0, -1))}
 
-    def _ahead(self, along: OneStep | Sequence, ahead: Array) -> Array:
-        """What is the same for all channels, (…, B, h·head), as (R, h·head)."""
-        ahead = along.across_channels(ahead)
-        ahead = ahead if self.channels == 1 else ahead + np.zeros((self.channels, 1), np.float32)
-        return ops.reshape(ahead, (-1, self.ahead[0].shape[1]))
+    def _by_channel(self, along: OneStep | Sequence, shared: Array) -> Array:
+        """What is the same for all channels, (…, B, n), as (R, n)."""
+        width = self.shared
+        if self.channels == 1:
+            return ops.reshape(shared, (-1, width))
+        return ops.reshape(along.across_channels(shared) + np.zeros((self.channels, 1), np.float32), (-1, width))
 
     def _follow(
         self, along: OneStep | Sequence, bands: Bands, quantiles: Array, y: Array, judged: Array, state: Array
@@ -89,13 +95,13 @@ class Hindsight:
         if n > 1:
             due, slices["waiting"] = along.delay(due, state, self.layout["waiting"].offset, bands.waits[1:])
         judged = ops.to_float(judged)
-        score, gain = bands.score(y, due), ops.concat([judged, judged]) * bands.rates
+        score, gain = bands.score(y, due), judged @ bands.rates
         k_0 = self._part(state, "correction")
         k = along.track(score, gain, k_0, bands.shares)
         before = along.before(k, k_0)
 
         excess = score - before
-        inside = judged * ops.to_float(~(ops.maximum(excess[..., 0:n], excess[..., n:]) > 0.0))
+        inside = judged * ops.to_float(ops.maximum(excess[..., 0:n], excess[..., n:]) <= 0.0)
         counts = along.count(ops.concat([judged, inside]), self._part(state, "coverage"))
         ends = {"correction": k, "coverage": counts}
         return before, slices | {name: ops.reshape(along.end(x, 2 * n), (0, -1)) for name, x in ends.items()}

@@ -107,6 +107,9 @@ class Node:
     def __ge__(self, other: Any) -> Node:
         return self._emit("GreaterOrEqual", self, other)
 
+    def __le__(self, other: Any) -> Node:
+        return self._emit("LessOrEqual", self, other)
+
     def __invert__(self) -> Node:
         return self._emit("Not", self)
 
@@ -203,6 +206,11 @@ def reshape_like(x: Array, like: Array, width: int) -> Array:
     return x.graph.emit("Reshape", x, x.graph.emit("Concat", leading, np.array([width]), axis=0))
 
 
+def gemm(x: Array, y: Array, added: Array) -> Array:
+    """`x @ y + added` of matrices, as one operator; what is added may be a vector."""
+    return x.graph.emit("Gemm", x, y, added) if isinstance(x, Node) else x @ y + added
+
+
 def expand(x: Array, *axes: int) -> Array:
     """With new axes of size one."""
     return x.graph.emit("Unsqueeze", x, np.array(axes)) if isinstance(x, Node) else np.expand_dims(x, axes)
@@ -213,7 +221,15 @@ def transpose(x: Array, *axes: int) -> Array:
 
 
 def take(x: Array, index: NDArray[np.int64], axis: int) -> Array:
-    return x.graph.emit("Gather", x, index, axis=axis) if isinstance(x, Node) else np.take(x, index, axis)
+    """What lies at these places of an axis, which become its axes; neighbours are sliced, which is much quicker."""
+    if not isinstance(x, Node):
+        return np.take(x, index, axis)
+    places = index.reshape(-1)
+    if index.size == index.shape[-1] > 1 and (np.diff(places) == 1).all():
+        cut = [np.array([number]) for number in (places[0], places[-1] + 1, axis)]
+        found = x.graph.emit("Slice", x, *cut)
+        return found if index.ndim == 1 else expand(found, *range(axis, axis + index.ndim - 1))
+    return x.graph.emit("Gather", x, index, axis=axis)
 
 
 def scan(step: Callable[..., Array], initial: Array, *sequences: Array) -> Array:
@@ -273,9 +289,3 @@ def scatter_add(x: Array, index: Array, source: Array) -> Array:
 def gather(x: Array, index: Array) -> Array:
     """`x[index[i, …], …]` along the leading axis."""
     return x.graph.emit("GatherElements", x, index, axis=0) if isinstance(x, Node) else np.take_along_axis(x, index, 0)
-
-
-def masked(values: Array) -> Array:
-    """Values with zero where they are missing, and a flag for each: (…, K) to (…, 2K)."""
-    missing = isnan(values)
-    return concat([where(missing, 0.0, values), to_float(~missing)])

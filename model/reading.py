@@ -14,9 +14,11 @@ import numpy as np
 from model import ops, scaling
 from model.along import OneStep, Sequence
 from model.architecture import Architecture
+from model.covariates import Affine, Covariates
 from model.features import BOUND, GAP_SCALE
 from model.hindsight import Observed
-from model.ops import Array, masked
+from model.ops import Array
+from model.recurrences import Weights
 
 if TYPE_CHECKING:
     from model.serving import Serving
@@ -47,9 +49,10 @@ class Reader:
     def __init__(self, serving: Serving) -> None:
         a, w = serving.architecture, serving.weights
         self.architecture, self.weights, self.layout, self.waves = a, w, serving.layout, serving.waves
+        self.known = Covariates(a.covariates)
         self.decay = scaling.decay(a.shortest)
         self.rough_decay = scaling.decay(a.longest, scaling.ROUGHNESS_SEASONS)
-        self.shared = [self.waves.ahead(member["shared"], steps=1) for member in w]
+        self.shared = [self._shared(member) for member in w]
 
     def read(
         self,
@@ -140,16 +143,21 @@ class Reader:
         a, w = self.architecture, self.weights[0]  # the statistics of covariates are those of the data, in all members
         shared = [self.waves.at(along.shared(time, 1))] if a.cycles else []
         if covariates is not None:
-            known = along.shared(covariates, len(a.covariates))
-            shared.append(masked((known - w["covariate_mean"]) * (1 / w["covariate_spread"])))
+            shared += self.known.served(along.shared(covariates, len(a.covariates)), w["covariate_mean"])
         return ops.concat(shared) if shared else None
 
     def _embed(self, along: OneStep | Sequence, own: Array, shared: Array | None) -> list[Array]:
         embedded = []
         for w, w_shared in zip(self.weights, self.shared, strict=True):
-            x = own @ w["own.weight"].T + (w["own.bias"] + w["channel"])
-            embedded.append(ops.tanh(x if shared is None else x + along.across_channels(shared @ w_shared)))
+            x = own @ w["own.weight"].T + (w["own.bias"] + w["channel"] + w_shared.bias)
+            embedded.append(ops.tanh(x if shared is None else x + along.across_channels(shared @ w_shared.weights)))
         return embedded
+
+    def _shared(self, w: Weights) -> Affine:
+        """A member's weights for the calendar and the covariates."""
+        calendar, covariates = np.split(self.waves.ahead(w["shared"], steps=1), [len(self.waves.periods)])
+        known = self.known.fold(covariates, w["covariate_spread"])
+        return Affine(np.concatenate([calendar, known.weights]), known.bias)
 
 
 def unit_of(spread: Array, seen: Array, a: Architecture) -> Array:

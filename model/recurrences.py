@@ -110,7 +110,7 @@ def _gru_step(w: Weights, x: Array, h: Array) -> tuple[Array, Array]:
     zr = ops.sigmoid(x @ w["W"][:, : 2 * N] + h @ w["U"][:, : 2 * N] + w["b"][: 2 * N])
     z, r = zr[..., :N], zr[..., N:]
     c = ops.tanh(x @ w["W"][:, 2 * N :] + (r * h) @ w["U"][:, 2 * N :] + w["b"][2 * N :])
-    h = z * (h - c) + c  # z∘h + (1 − z)∘c
+    h = (1.0 - z) * c + z * h
     return h, h
 
 

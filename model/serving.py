@@ -14,10 +14,11 @@ from model.architecture import Architecture
 from model.calibration import Bands
 from model.cells import CELLS
 from model.contract import StateSlice
+from model.covariates import Affine, Covariates
 from model.ensemble import AnyForecaster, weights_of
 from model.head import Head, Origin, floor
 from model.hindsight import Hindsight
-from model.ops import Array, masked
+from model.ops import Array
 from model.reading import LEVEL, SPREAD, Reader, Reading, mean, spread_of, summary, unit_of
 from model.recurrences import Recurrence
 from model.waves import Waves
@@ -62,16 +63,11 @@ class Serving:
         self.size = sum(part.size for part in self.layout.values())
         self.layers = [[Recurrence.of(a.cell, w, f"cells.{i}.") for i in range(a.layers)] for w in self.weights]
         self.waves = Waves(a)
+        self.known_ahead = Covariates([a.covariates[i] for i in a.known_ahead])
         self.reader = Reader(self)
         self.bands = Bands.of(a)
         self.hindsight = Hindsight(self, self.bands)
-        self.head = Head(self, range(1, a.horizon + 1))
-        splits = [np.split(member.ahead_weights, [len(self.waves.periods)]) for member in self.head.members]
-        self.future_weights = [future for _, future in splits]
-        self.calendar_weights = [
-            np.concatenate([self.waves.ahead(calendar, h) for h in self.head.horizons], axis=1)
-            for calendar, _ in splits
-        ]
+        self.head = self._head()
 
     def encode(self, values: Array, time: Array, covariates: Array | None, state: Array) -> tuple[Array, Array]:
         """The state (B, S) after observations (B, T, C) at times (B, T) with covariates (B, T, K), and how surprising each of
@@ -173,23 +169,35 @@ class Serving:
             present=present,
         )
 
-    def _ahead(self, time: Array) -> list[Array]:
-        """What the calendar says of the time ahead to each member, (R, H·head), if anything."""
+    def _head(self) -> Head:
+        """The head for all horizons: the calendar's weights are turned to each, covariates are known at each."""
+        a, ahead, future = self.architecture, [], []
+        horizons = range(1, a.horizon + 1)
+        for w in self.weights:
+            calendar, covariates = np.split(w["ahead.weight"].T[2 * a.anchors :], [len(self.waves.periods)])
+            known = self.known_ahead.fold(covariates, w["covariate_spread"][a.known_ahead])
+            turned = np.concatenate([self.waves.ahead(calendar, h) for h in horizons], axis=1)
+            ahead.append(Affine(turned, np.tile(known.bias, a.horizon)))
+            future.append(known.weights)
+        return Head(self, horizons, ahead, future)
+
+    def _ahead(self, time: Array) -> Array | None:
+        """The calendar's waves (R, ·) at the time of the last observation, if there is a calendar."""
         a = self.architecture
         if not a.cycles:
-            return []
+            return None
         waves, C = self.waves.at(ops.expand(time, 1)), len(a.channels)
-        found = [waves @ weights for weights in self.calendar_weights]
-        return [ops.reshape(ops.concat([ahead] * C), (-1, a.horizon * a.head)) if C > 1 else ahead for ahead in found]
+        return ops.reshape(ops.concat([waves] * C), (-1, len(self.waves.periods))) if C > 1 else waves
 
     def _future(self, future_covariates: Array | None) -> list[Array]:
-        """What the covariates known ahead say of each horizon to each member, (R·H, head), if anything."""
+        """Columns (R·H, K') of the covariates known ahead, if there are any."""
         if future_covariates is None:
             return []
-        a, w, C = self.architecture, self.weights[0], len(self.architecture.channels)
-        known = (future_covariates - w["covariate_mean"][a.known_ahead]) * (1 / w["covariate_spread"][a.known_ahead])
-        found = [masked(known) @ weights for weights in self.future_weights]
-        return [ops.reshape(ops.concat([future] * C, 1) if C > 1 else future, (-1, a.head)) for future in found]
+        a, C = self.architecture, len(self.architecture.channels)
+        given = ops.reshape(future_covariates, (0, a.horizon * len(a.known_ahead)))
+        found = self.known_ahead.served(given, self.weights[0]["covariate_mean"][a.known_ahead], a.horizon)
+        parts = zip(found, self.known_ahead.widths, strict=True)
+        return [ops.reshape(ops.concat([part] * C) if C > 1 else part, (-1, width)) for part, width in parts]
 
     def _part(self, state: Array, name: str) -> Array:
         """One slice of the state for each channel, (B, C, ·)."""

@@ -26,31 +26,32 @@ def surprise(y: Array, quantiles: Array, unit: Array, levels: Sequence[float]) -
 
     On a side of the median without a quantile, the unit (…, 1) of the forecast says how far values lie.
     """
-    Q = len(levels)
-    edges = ops.take(quantiles, np.array([0, Q - 1]), -1)
-    outside = (y - edges) * np.array([-1, 1], np.float32) / ops.clip(_scale(quantiles, edges, unit, levels), SMALLEST)
-    terms = [ops.exp(0.0 - ops.clip(outside, 0.0, WIDEST))]
-    if Q > 1:
-        low, high = quantiles[..., 0 : Q - 1], quantiles[..., 1:]
-        # from the middle of each stretch, so that a value is in the middle of a stretch of no length
-        passed = (y - (low + high) * 0.5) / ops.clip(high - low, SMALLEST)
-        terms.append(ops.clip(passed + 0.5, 0.0, 1.0))
-    below = ops.concat(terms)
-    tails = ops.concat([below, 1.0 - below]) @ _to_tails(levels)
-    return ops.minimum(tails[..., 0:1], tails[..., 1:2]) * 2.0
+    to_place, to_scale, of_unit = _places(levels)
+    scale = quantiles @ to_scale
+    scale = scale + unit @ of_unit if of_unit.any() else scale
+    sides = np.ones((1, len(levels) + 1), np.float32)
+    sides[0, -1] = -1  # beyond the highest quantile it is the other way round
+    place = (y @ sides - quantiles @ to_place) / ops.clip(scale, SMALLEST)
+    inside = ops.clip(place + 0.5, 0.0, 1.0)
+    below = ops.concat([ops.exp(ops.clip(place, -WIDEST, 0.0)), inside])
+    return ops.smallest(ops.concat([below, 1.0 - below]) @ _to_tails(levels))
 
 
-def _scale(quantiles: Array, edges: Array, unit: Array, levels: Sequence[float]) -> Array:
-    """How far beyond the lowest and the highest quantile values lie on average, where they do, (…, 2)."""
-    middle = min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5))
-    beyond = np.array([-_beyond(1 - levels[0]), _beyond(levels[-1])], np.float32)
-    if 0 < middle < len(levels) - 1:
-        return (edges - quantiles[..., middle : middle + 1]) * beyond
-    units = unit + np.zeros(2, np.float32)
-    if len(levels) == 1:
-        return units
-    known = np.array([middle > 0, middle < len(levels) - 1], np.float32)
-    return (edges - quantiles[..., middle : middle + 1]) * beyond + units * (1 - known)
+def _places(levels: Sequence[float]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """From quantiles (Q) to what values are compared with and in which units, (Q, Q + 1) each, and from the unit (1, Q + 1).
+
+    For the lower end: the lowest quantile, and how far beyond it values lie on average, where they do. Then for each stretch
+    between quantiles its middle, so that a value is in the middle of a stretch of no length, and its length. Then the upper end,
+    where the place is negative.
+    """
+    Q, middle = len(levels), min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5))
+    each = np.eye(Q, dtype=np.float32)
+    place = np.stack([each[0], *((each[i] + each[i + 1]) / 2 for i in range(Q - 1)), -each[-1]], 1)
+    low, high = (each[middle] - each[0]) * _beyond(1 - levels[0]), (each[-1] - each[middle]) * _beyond(levels[-1])
+    scale = np.stack([low, *(each[i + 1] - each[i] for i in range(Q - 1)), high], 1)
+    of_unit = np.zeros((1, Q + 1), np.float32)
+    of_unit[0, [0, -1]] = middle == 0, middle == Q - 1
+    return place.astype(np.float32), scale.astype(np.float32), of_unit
 
 
 def _beyond(level: float) -> float:
@@ -61,10 +62,11 @@ def _beyond(level: float) -> float:
 def _to_tails(levels: Sequence[float]) -> NDArray[np.float32]:
     """Weights that sum what lies below y and what lies above it, of terms that are all positive: nothing cancels far out.
 
-    The terms are exp(−excess) at both ends and how much of each stretch y has passed; then one less each.
+    The terms are exp(−excess) at both ends and how much of each stretch y has passed; then one less each. Of both functions
+    only the places that they are for count. The smaller of the two is half of the surprise.
     """
-    stretches = np.diff(np.array(levels))
-    nothing, low, high = np.zeros_like(stretches), levels[0], 1 - levels[-1]
-    below = [low, 0, *stretches, 0, high, *nothing]
-    above = [0, high, *nothing, low, 0, *stretches]
-    return np.array([below, above], np.float32).T
+    stretches, low, high = np.diff(np.array(levels)), levels[0], 1 - levels[-1]
+    nothing = np.zeros_like(stretches)
+    below = [low, *nothing, 0, 0, *stretches, 0, 0, *nothing, high, 0, *nothing, 0]
+    above = [0, *nothing, high, 0, *nothing, 0, low, *nothing, 0, 0, *stretches, 0]
+    return 2 * np.array([below, above], np.float32).T

@@ -54,6 +54,9 @@ class FitConfig(BaseModel):
     series: str | None = Field(None, description="the column that names the series, where the file holds several")
     covariates: Names = Field((), description="columns known up to the present")
     future_covariates: Names = Field((), description="columns known over the horizon too, such as holidays")
+    categories: Names = Field(
+        (), description="which of these covariates are of a kind and not of an amount; columns without any number are"
+    )
     frequency: Duration | None = Field(
         None, description="time between two rows, such as 1h; found in the data if left out"
     )
@@ -65,7 +68,9 @@ class FitConfig(BaseModel):
         True,  # noqa: FBT003 - pydantic's way to give a default
         description="let bands correct themselves by what is observed while serving",
     )
-    seasons: Steps | None = Field(None, description="seasonal periods in steps; chosen from the frequency if left out")
+    seasons: Steps | None = Field(
+        None, description="seasonal periods in steps; from the frequency and the data if left out"
+    )
     validate_from: Moment | None = Field(
         None, description="when the part to validate on begins; a tenth of the data before the test part if left out"
     )
@@ -112,6 +117,9 @@ class FitConfig(BaseModel):
         repeated = sorted({name for name in self.columns if self.columns.count(name) > 1})
         if repeated:
             raise ValueError(f"column {repeated[0]!r} is asked for twice; give each column one role")
+        stray = [name for name in self.categories if name not in (*self.covariates, *self.future_covariates)]
+        if stray:
+            raise ValueError(f"categories name {stray[0]!r}, which is no covariate; add it to --covariates")
         if any(not low < high for low, high in pairwise((0.0, *self.quantiles, 1.0))):
             raise ValueError(f"quantiles {list(self.quantiles)} must ascend within 0 and 1")
         if self.seasons is not None and any(season < 2 for season in self.seasons):

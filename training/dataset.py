@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from model.contract import Covariate
 from training import grid
 from training.clock import Kind, read_clock
 from training.errors import InputError
-from training.files import Table, read_table
+from training.files import Kinds, Table, read_table
 from training.times import format_time
 
 
@@ -26,6 +26,7 @@ class Columns:
     target: tuple[str, ...]
     series: str | None = None
     covariates: tuple[Covariate, ...] = ()
+    categories: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,11 @@ class Panel:
 
     def __len__(self) -> int:
         return sum(len(series) for series in self.series)
+
+    @property
+    def kinds(self) -> tuple[int, ...]:
+        """Which covariates are of a kind and not of an amount."""
+        return tuple(i for i, covariate in enumerate(self.covariates) if covariate.categories)
 
     @property
     def start(self) -> int:
@@ -94,7 +100,7 @@ def read_panel(path: Path, columns: Columns, frequency: int | None = None) -> Pa
     clock = read_clock(table, columns.time, ids, frequency)
     times = grid.Times(table, clock.column, clock.seconds)
     values = _targets(table, columns.target)
-    covariates = _side_by_side(table, [covariate.name for covariate in columns.covariates])
+    covariates, known = _covariates(table, columns)
 
     stretches = list(grid.stretches(times.seconds, ids))
     remedy = "keep one row per time" + ("" if columns.series else ", or name the column of ids with --series")
@@ -104,10 +110,10 @@ def read_panel(path: Path, columns: Columns, frequency: int | None = None) -> Pa
     series = []
     for rows in stretches:
         places = times.places(rows, frequency)
-        on_grid = grid.spread(places, values[rows]), grid.spread(places, covariates[rows])
+        on_grid = grid.spread(places, values[rows]), grid.spread(places, known[rows])
         series.append(Series(str(ids[rows[0]]), int(times.seconds[rows[0]]), *on_grid))
     filled = sum(len(one) for one in series) - len(table)
-    return Panel(frequency, columns.target, columns.covariates, tuple(series), filled, clock.kind)
+    return Panel(frequency, columns.target, covariates, tuple(series), filled, clock.kind)
 
 
 def split_panel(panel: Panel, horizon: int, validate_from: int | None = None, test_from: int | None = None) -> Split:
@@ -148,6 +154,25 @@ def _split_each(panel: Panel, horizon: int) -> Split:
 def _side_by_side(table: Table, names: Sequence[str]) -> NDArray[np.float32]:
     """Columns of numbers as one array (n, columns)."""
     return np.stack([table.numbers(name) for name in names], 1) if names else np.zeros((len(table), 0), np.float32)
+
+
+def _covariates(table: Table, columns: Columns) -> tuple[tuple[Covariate, ...], NDArray[np.float32]]:
+    """The covariates with all the categories that they have, and their columns (n, K)."""
+    found: list[Covariate] = []
+    known = np.zeros((len(table), len(columns.covariates)), np.float32)
+    for i, covariate in enumerate(columns.covariates):
+        if covariate.name in columns.categories or table.names_kinds(covariate.name):
+            one, known[:, i] = _numbered(covariate, table.kinds(covariate.name))
+        else:
+            one, known[:, i] = covariate, table.numbers(covariate.name)
+        found.append(one)
+    return tuple(found), known
+
+
+def _numbered(covariate: Covariate, kinds: Kinds) -> tuple[Covariate, NDArray[np.float32]]:
+    """A covariate with all kinds of a column as its categories, and the column (n,) by their numbers."""
+    found = replace(covariate, categories=tuple(sorted({kind for kind in kinds if kind is not None})))
+    return found, np.array([found.number(kind) for kind in kinds], np.float32)
 
 
 def _targets(table: Table, names: Sequence[str]) -> NDArray[np.float32]:

@@ -10,12 +10,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from model.contract import kind_of
 from training.errors import InputError, suggestion
 from training.times import parse_time
 
 SEPARATORS = ",;\t"
 MISSING = ("", "nan", "na", "n/a", "null", "none")
+NO_KIND = ("", "nan", "null")  # where text is meant, "none" is a kind
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
+Kinds = NDArray[np.object_]  # text, or None where missing
 ROW = "row of the file"  # an added column: rows count from 1; in CSV the header is line 1, so row 1 is line 2
 
 
@@ -61,6 +64,21 @@ class Table:
         self._refuse_first(np.isinf(found), "is not a finite 32-bit number", name)
         return found
 
+    def kinds(self, name: str) -> Kinds:
+        """Text (n,), None where missing; where all are numbers, as `kind_of` writes them."""
+        words = self._words(name)
+        numbers = words.cast(pl.Float64, strict=False)
+        if numbers.null_count() > words.null_count():
+            return words.to_numpy().astype(np.object_)
+        found = numbers.fill_null(np.nan).to_numpy().astype(np.float32)
+        return np.array([kind_of(number) for number in found.tolist()], np.object_)
+
+    def names_kinds(self, name: str) -> bool:
+        """Whether a column has text and no number at all."""
+        words = self._words(name).drop_nulls()
+        words = words.filter(~words.str.to_lowercase().is_in(("true", "false")))
+        return len(words) > 0 and words.cast(pl.Float64, strict=False).is_null().all()
+
     def labels(self, name: str) -> NDArray[np.str_]:
         """Text (n,); raises InputError at the first row that has none."""
         column = self._column(name).cast(pl.String)
@@ -88,6 +106,11 @@ class Table:
         if name not in self.columns:
             raise InputError(f"{self.path}: column {name!r} is not in the file; {suggestion(name, self.columns)}")
         return self.frame[name]
+
+    def _words(self, name: str) -> pl.Series:
+        """Text without the words for a missing value."""
+        words = self._column(name).cast(pl.String).str.strip_chars()
+        return words.set(words.str.to_lowercase().is_in(NO_KIND), None)
 
     def _datetimes(self, column: pl.Series) -> NDArray[np.int64]:
         if not isinstance(column.dtype, (pl.Datetime, pl.Date)):

@@ -14,15 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model import features
-from model.architecture import Architecture
-from model.calibration import Bands
 from model.forecaster import Forecaster
-from training.clock import Kind
+from training.categories import hidden
 from training.config import FitConfig
 from training.dataset import Panel, Split
+from training.design import design, standardise
 from training.errors import InputError
-from training.seasons import default_seasons
 from training.team import ALONE, Team
 from training.windows import Batch, Session, Windows, pinball, run
 
@@ -40,7 +37,6 @@ VALIDATION_WINDOWS, VALIDATION_ROWS = 64, 192  # whichever is more, a row being 
 COLD_EVERY = 8  # every so many batches are sessions from their very start
 COLD_ORIGINS = 16
 HIDDEN_SHARE = 0.25  # of windows, drawn from series with values hidden
-UNSTEADY, UNSTEADY_SHARE = 0.5, 0.1  # of a covariate's spread, and of the steps at which it moves by more
 POINTS_HIDDEN, BLOCKS_HIDDEN = 0.05, 0.10
 
 
@@ -82,7 +78,7 @@ class Fit:
         self.windows = _windows(config, len(panel.channels), team)
         self.random = torch.Generator().manual_seed(config.seed)
         self.forecaster = Forecaster(design(panel, split, config))
-        _standardise_covariates(self.forecaster, panel, split)
+        standardise(self.forecaster, panel, split)
         self.averaged = copy.deepcopy(self.forecaster).eval().requires_grad_(requires_grad=False)
         self.best_weights = copy.deepcopy(self.averaged.state_dict())
         self.optimiser = torch.optim.AdamW(
@@ -212,54 +208,18 @@ def _windows(config: FitConfig, channels: int, team: Team) -> int:
     return windows
 
 
-def design(panel: Panel, split: Split, config: FitConfig) -> Architecture:
-    """The architecture that a panel and a configuration ask for."""
-    train = [series.values[:stop] for series, stop in zip(panel.series, split.validate_from, strict=True)]
-    longest = max(len(values) for values in train)
-    seasons = config.seasons if config.seasons is not None else default_seasons(panel.frequency, longest)
-    a = Architecture(
-        frequency=panel.frequency,
-        horizon=config.horizon,
-        quantiles=tuple(config.quantiles),
-        calibrate=config.calibrate,
-        channels=panel.channels,
-        covariates=panel.covariates,
-        seasons=tuple(seasons),
-        cycles=() if panel.clock is Kind.ORDER else features.usable_cycles(panel.frequency, longest * panel.frequency),
-        signed=any((values < 0).any() for values in train),
-        cell=config.cell,
-        layers=config.layers,
-        units=config.units,
-    )
-    return replace(a, steady=_steady(a, panel, split))
-
-
-def _steady(a: Architecture, panel: Panel, split: Split) -> int:
-    """For how many steps covariates known ahead stay within half their spread nine times in ten, of the times that forecasts
-    wait for their observations.
-    """
-    bands = Bands.of(a)
-    if bands is None or not a.known_ahead:
-        return a.steady
-    train = [s.covariates[:stop, a.known_ahead] for s, stop in zip(panel.series, split.validate_from, strict=True)]
-    spread = np.nanstd(np.concatenate(train), axis=0)
-    steady = 0
-    for wait in bands.waits[1:]:
-        moves = [np.abs(known[wait:] - known[:-wait]) > UNSTEADY * spread for known in train if len(known) > wait]
-        if not moves or (np.concatenate(moves).mean(axis=0) > UNSTEADY_SHARE).any():
-            break
-        steady = wait
-    return steady
-
-
 def warm_sessions(panel: Panel, split: Split, burn_in: int, random: np.random.Generator) -> list[Session]:
     """Every series from its start to its validation part, as it is and once more with values hidden."""
     sessions = []
     for series, stop in zip(panel.series, split.validate_from, strict=True):
         values = series.values[:stop]
         starts = range(max(1, stop - burn_in))
-        for seen, share in ((values, 1 - HIDDEN_SHARE), (hide(values, random), HIDDEN_SHARE)):
-            sessions.append(Session(series, 0, seen, (0, stop), starts, share * stop))
+        sessions.append(Session(series, 0, values, (0, stop), starts, (1 - HIDDEN_SHARE) * stop))
+        seen = hide(values, random)
+        if panel.kinds:
+            unknown = np.isnan(hide(np.zeros((len(series), 1), np.float32), random)[:, 0])
+            series = replace(series, covariates=hidden(series.covariates, panel, unknown))  # noqa: PLW2901 - the same one
+        sessions.append(Session(series, 0, seen, (0, stop), starts, HIDDEN_SHARE * stop))
     return sessions
 
 
@@ -299,13 +259,3 @@ def early_origins(length: int) -> Tensor:
     """Steps of a window, dense at its beginning."""
     steps = sorted({round(length ** (i / (COLD_ORIGINS - 1))) for i in range(COLD_ORIGINS)})
     return torch.tensor(steps) - 1
-
-
-def _standardise_covariates(forecaster: Forecaster, panel: Panel, split: Split) -> None:
-    """Give the forecaster the mean and spread that the covariates have in training."""
-    if not panel.covariates:
-        return
-    train = np.concatenate([s.covariates[:stop] for s, stop in zip(panel.series, split.validate_from, strict=True)])
-    spread = np.nanstd(train, axis=0)
-    forecaster.covariate_mean.copy_(torch.from_numpy(np.nanmean(train, axis=0)))
-    forecaster.covariate_spread.copy_(torch.from_numpy(np.where(spread > 0, spread, 1.0)))

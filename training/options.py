@@ -19,7 +19,7 @@ STARTING_WITH = {
 }
 STARTING_WITH |= {"cell": "the recipe", "units": "the recipe"}
 METAVARS = {"data": "FILE", "out": "DIRECTORY", "name": "NAME", "frequency": "DURATION", "cell": "CELL"}
-METAVARS |= dict.fromkeys(("time", "target", "series", "covariates", "future_covariates"), "COLUMN")
+METAVARS |= dict.fromkeys(("time", "target", "series", "covariates", "future_covariates", "categories"), "COLUMN")
 METAVARS |= dict.fromkeys(("validate_from", "test_from"), "TIME")
 EPILOGUE = """
 Ctrl-C ends a fit early: what was best so far is judged and written; a second Ctrl-C ends at once.

@@ -14,7 +14,7 @@ from training.evaluate import OURS, Backtest
 from training.graphs import Graphs
 from training.metrics import Document
 from training.style import CSS
-from training.summary import label, number
+from training.summary import described, label, number
 from training.times import format_duration
 
 
@@ -117,10 +117,8 @@ def facts(bundle: Bundle) -> str:
         "SHA-256": f"<code>{data['sha256']}</code>",
         "parts": f"training from {parts['train_from']}, validation from {parts['validate_from']}, test from "
         f"{parts['test_from']} to {parts['end']}",
-        "model": f"{bundle.cell}, {bundle.layers} × {bundle.units} units, seasons of {joined(bundle.seasons)} steps",
-        "covariates": escape(
-            joined(f"{one.name}{' (known ahead)' if one.known_ahead else ''}" for one in bundle.covariates)
-        ),
+        "model": f"{bundle.cell}, {bundle.layers} × {bundle.units} units, seasons: {bundle.training['seasons']}",
+        "covariates": escape(joined(map(described, bundle.covariates))),
         "fit": f"{made['steps']:,} steps in {made['seconds']:,.0f} s on {made['options']['threads']} thread(s), ended: {made['ended']}; "
         f"seed {made['seed']}",
         "versions": escape(versions),

@@ -28,6 +28,7 @@ from training.options import Request
 from training.progress import Display
 from training.publish import next_version, published
 from training.report import report
+from training.seasons import expected_seasons
 from training.summary import describe_data, table
 from training.team import ALONE, Team
 
@@ -41,14 +42,16 @@ def run(request: Request, data: Data, arguments: Sequence[str], console: Console
     what was trained, KeyboardInterrupt at the second Ctrl-C. In all of these cases no bundle is written.
     """
     config = request.config
-    console.print(describe_data(config, data.panel, data.split))
+    seasons = expected_seasons(data.panel, data.split, config.seasons)
+    console.print(f"{describe_data(config, data.panel, data.split)}\n{seasons}")
     torch.set_num_threads(config.threads)
     fit = begin(data.panel, data.split, config, team)
     run = Run(config, data.digest)
     curve = team.together(lambda: _begin(run, fit, resume=request.resume, console=console) if team.leads else Curve())
     if request.resume and team.size > 1:
         fit.restore(team.first(fit.checkpoint()))
-    record = facts(config, arguments, data.digest, data.panel, data.split) | {"processes": team.size}
+    record = facts(config, arguments, data.digest, data.panel, data.split)
+    record |= {"seasons": str(seasons).removeprefix("seasons: "), "processes": team.size}
     with interruptible() as interruption:
         ending = learn(fit, curve, run, interruption, console, team)
         if not team.leads:

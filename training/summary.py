@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from model.contract import Covariate
 from training.clock import Kind
 from training.config import FitConfig
 from training.dataset import Panel, Split
@@ -24,11 +25,20 @@ def describe_data(config: FitConfig, panel: Panel, split: Split) -> str:
     if panel.filled:
         share = 100 * panel.filled / len(panel)
         lines.append(f"{panel.filled:,} of them ({share:.1f} %) have no row in the file: filled in as missing")
+    if panel.kinds:
+        lines.append("categories: " + ", ".join(described(panel.covariates[i]) for i in panel.kinds))
     first = panel.series[0]
     rows = split.validate_from[0], split.test_from[0]
     parts = [format_time(panel.time(first, row)) if timed else f"row {row + 1:,} of {first.id}" for row in rows]
     lines.append("validation from {}, test from {}".format(*parts))
     return "\n".join(lines)
+
+
+def described(covariate: Covariate) -> str:
+    """A covariate in a few words."""
+    facts = ["known ahead"] if covariate.known_ahead else []
+    facts += [f"{len(covariate.categories)} categories"] if covariate.categories else []
+    return f"{covariate.name} ({', '.join(facts)})" if facts else covariate.name
 
 
 def table(metrics: Document) -> Table:

@@ -6,5 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Kinds = NDArray[np.object_]  # text, or None where missing
 Times = NDArray[np.int64]  # epoch seconds
 Flags = NDArray[np.bool_]

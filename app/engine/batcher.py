@@ -6,19 +6,23 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Self
 
 from app.engine.engine import Engine
 from app.engine.lanes import Lanes
+from app.engine.lines import Lines
+from app.engine.parts import completed
 from app.engine.task import Task
 from app.errors import Draining, Internal, Overloaded, Refusal
 
 logger = logging.getLogger(__name__)
 
 Deliver = Callable[[Sequence[Task]], None]
+TICK_SECONDS = 0.008
+TICK_SECONDS_IN_COMPANY = 0.002  # what others have to wait for
 
 
 class Batcher:
@@ -37,12 +41,11 @@ class Batcher:
         self._tick_rows = tick_rows
         self._queue_limit = queue_limit
         self._lanes = Lanes()
-        self._ready: deque[Task] = deque()
-        self._ready_rows = 0
+        self._lines = Lines()
         self._thread = threading.Thread(target=self._run, name="tidegate-compute", daemon=True)
         self._change = threading.Condition()  # guards what follows
         self._inbox: deque[Task] = deque()
-        self._inbox_rows = 0
+        self._inbox_rows: dict[str | None, int] = {}
         self._unanswered: set[Task] = set()
         self._closed_because: Callable[[], Refusal] | None = None
 
@@ -54,18 +57,19 @@ class Batcher:
     def submit(self, task: Task) -> None:
         """Queue a task; raises Overloaded when too many wait or for too long, and Draining or Internal when the thread has ended.
 
-        Too long is judged by what is queued and by how long ticks take. Who waits for earlier requests of its own session is not
-        counted, because others do not wait for it.
+        Too long is judged by what is queued in its line and by how long ticks take. Who waits for earlier requests of its own
+        session is not counted, because others do not wait for it.
         """
         with self._change:
             if self._closed_because:
                 raise self._closed_because()
             if len(self._unanswered) >= self._queue_limit:
                 raise Overloaded(f"{self._queue_limit} requests wait already; try again in a moment")
-            self._engine.pace.admit((self._ready_rows + self._inbox_rows) / self._tick_rows, time.perf_counter())
+            line, arrived = task.line, self._inbox_rows.get(task.line, 0)
+            self._engine.pace.admit(self._lines.ticks_before(line, arrived, self._tick_rows), time.perf_counter())
             self._unanswered.add(task)
             self._inbox.append(task)
-            self._inbox_rows += task.rows
+            self._inbox_rows[line] = arrived + task.rows
             self._change.notify()
 
     def close(self) -> None:
@@ -96,30 +100,29 @@ class Batcher:
     def _wait(self) -> bool:
         """Until there is something to do; whether to go on."""
         with self._change:
-            while not (self._inbox or self._ready or self._engine.is_busy or self._closed_because):
+            while not (self._inbox or self._lines or self._engine.is_busy or self._closed_because):
                 self._change.wait()
             return self._closed_because is None
 
     def _take(self) -> list[Task]:
-        """What waited, as far as nobody is ahead of it and it fits into one tick."""
+        """What waited, as far as nobody is ahead of it and it is its line's turn in this tick."""
         with self._change:
-            arrived, self._inbox, self._inbox_rows = self._inbox, deque(), 0
-        self._line_up(task for task in arrived if self._lanes.enter(task))
-        taken, rows = [], 0
-        while self._ready and rows < self._tick_rows:
-            taken.append(self._ready.popleft())
-            rows += taken[-1].rows
-        self._ready_rows -= rows
-        return taken
+            arrived, self._inbox, self._inbox_rows = self._inbox, deque(), {}
+        for task in arrived:
+            if self._lanes.enter(task):
+                self._lines.add(task)
+        pace, most = self._engine.pace, self._tick_rows
+        return self._lines.take(
+            min(most, pace.rows_within(TICK_SECONDS)),
+            min(most, pace.rows_within(TICK_SECONDS_IN_COMPANY)),
+            time.perf_counter(),
+        )
 
-    def _line_up(self, tasks: Iterable[Task]) -> None:
+    def _answer(self, answered: Sequence[Task]) -> None:
+        tasks = completed(answered)
         for task in tasks:
-            self._ready.append(task)
-            self._ready_rows += task.rows
-
-    def _answer(self, tasks: Sequence[Task]) -> None:
-        for task in tasks:
-            self._line_up(self._lanes.leave(task))
+            for freed in self._lanes.leave(task):
+                self._lines.add(freed)
         with self._change:
             self._unanswered.difference_update(tasks)
         if tasks:

@@ -61,7 +61,7 @@ class Engine:
         answered = [task for task in concerned if task.is_answered]
         ended = time.perf_counter()
         tick.tasks, tick.seconds = len(answered), ended - began
-        self.pace.end(ended, tick.rows)
+        self.pace.end(ended, tick.rows, tick.commit_seconds)
         self._on_tick(tick)
         return answered
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
 from app.engine.arrays import Floats
-from app.engine.inputs import NOTHING, fit_future
+from app.engine.inputs import NOTHING, Named, fit_future
 from app.errors import InvalidRequest
 from model.contract import Bundle
 
@@ -19,7 +18,7 @@ class Wish(msgspec.Struct, frozen=True):
 
     horizon: int | None = None
     levels: tuple[float, ...] | None = None
-    future: Mapping[str, Floats] = NOTHING
+    future: Named = NOTHING
 
     def under(self, bundle: Bundle) -> Selection:
         """The wish as this model can fulfil it; raises InvalidRequest when it cannot."""

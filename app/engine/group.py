@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -55,10 +56,10 @@ def encode(groups: Sequence[Group], steps: int, rows_at_once: int) -> None:
     states, surprises = _in_slices(
         rows_at_once,
         model.encode,
-        np.concatenate([group.values[:, part] for group, part in zip(groups, now, strict=True)]),
-        np.concatenate([group.time[:, part] for group, part in zip(groups, now, strict=True)]),
-        np.concatenate([group.covariates[:, part] for group, part in zip(groups, now, strict=True)]),
-        np.concatenate([group.state for group in groups]),
+        _joined([group.values[:, part] for group, part in zip(groups, now, strict=True)]),
+        _joined([group.time[:, part] for group, part in zip(groups, now, strict=True)]),
+        _joined([group.covariates[:, part] for group, part in zip(groups, now, strict=True)]),
+        _joined([group.state for group in groups]),
     )
     divided = zip(groups, _divide(groups, states), _divide(groups, surprises), now, strict=True)
     for group, state, surprise, part in divided:
@@ -71,9 +72,9 @@ def decode(groups: Sequence[Group], rows_at_once: int) -> None:
     (quantiles,) = _in_slices(
         rows_at_once,
         lambda *arrays: (groups[0].model.decode(*arrays),),
-        np.concatenate([group.state for group in groups]),
-        np.concatenate([group.origin for group in groups]),
-        np.concatenate([group.future for group in groups if group.future is not None]),
+        _joined([group.state for group in groups]),
+        _joined([group.origin for group in groups]),
+        _joined([group.future for group in groups if group.future is not None]),
     )
     for group, part in zip(groups, _divide(groups, quantiles), strict=True):
         group.quantiles = part
@@ -87,7 +88,14 @@ def _in_slices(
     return parts[0] if len(parts) == 1 else tuple(map(np.concatenate, zip(*parts, strict=True)))
 
 
+def _joined(arrays: Sequence[Any]) -> Any:
+    """Arrays below each other; one alone is not copied."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
 def _divide(groups: Sequence[Group], batch: Floats) -> list[Floats]:
     """Each group's own rows. They are copied, because a view of one row would keep the whole batch in memory."""
+    if len(groups) == 1:
+        return [batch]
     ends = itertools.accumulate(group.rows for group in groups)
     return [batch[end - group.rows : end].copy() for group, end in zip(groups, ends, strict=True)]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import cast
 
 import numpy as np
 
-from app.engine.arrays import Floats
+from app.engine.arrays import Floats, Kinds
 from app.errors import InvalidRequest
-from model.contract import Bundle
+from model.contract import Bundle, Covariate, kind_of
 
-Named = Mapping[str, Floats]
+Named = Mapping[str, Floats | Kinds]
 NOTHING: Named = MappingProxyType({})
 
 
@@ -36,7 +37,7 @@ def fit_covariates(bundle: Bundle, given: Named, steps: int) -> Floats:
             raise InvalidRequest(
                 f"covariate {name!r} has {len(column)} values, expected {steps}, one for each observation"
             )
-    return _columns(names, given, steps)
+    return _columns(bundle.covariates, given, steps)
 
 
 def fit_future(bundle: Bundle, given: Named) -> Floats:
@@ -45,16 +46,30 @@ def fit_future(bundle: Bundle, given: Named) -> Floats:
     for name, column in given.items():
         if len(column) > bundle.horizon:
             raise InvalidRequest(f"future covariate {name!r} has {len(column)} values, the horizon is {bundle.horizon}")
-    return _columns(bundle.known_ahead, given, bundle.horizon)
+    ahead = [covariate for covariate in bundle.covariates if covariate.known_ahead]
+    return _columns(ahead, given, bundle.horizon)
 
 
-def _columns(names: Iterable[str], given: Named, steps: int) -> Floats:
-    names = list(names)
-    table = np.full((steps, len(names)), np.nan, np.float32)
-    for place, name in enumerate(names):
-        if name in given:
-            table[: len(given[name]), place] = given[name]
+def _columns(covariates: Sequence[Covariate], given: Named, steps: int) -> Floats:
+    table = np.full((steps, len(covariates)), np.nan, np.float32)
+    for place, covariate in enumerate(covariates):
+        column = given.get(covariate.name)
+        if column is not None:
+            table[: len(column), place] = _numbered(covariate, column)
     return table
+
+
+def _numbered(covariate: Covariate, column: Floats | Kinds) -> Floats:
+    """A column as the graphs take it, kinds by their numbers; raises InvalidRequest for a kind where there are none."""
+    if covariate.categories:
+        kinds = column if column.dtype == np.object_ else map(kind_of, column.tolist())
+        return np.array([covariate.number(kind) for kind in kinds], np.float32)
+    if column.dtype != np.object_:
+        return cast("Floats", column)
+    text = next(kind for kind in column if kind is not None)
+    raise InvalidRequest(
+        f"covariate {covariate.name!r} is a number, {text[:40]!r} is none; use null for a missing value"
+    )
 
 
 def _check_names(what: str, given: Named, known: Iterable[str]) -> None:

@@ -9,10 +9,10 @@ from app.engine.task import Task
 
 
 class Lanes:
-    """A queue for each session that somebody waits for or works on."""
+    """The task that each session is worked on for, or a queue of tasks where others wait behind it."""
 
     def __init__(self) -> None:
-        self._lanes: dict[Key, deque[Task]] = {}
+        self._lanes: dict[Key, Task | deque[Task]] = {}
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -20,20 +20,24 @@ class Lanes:
     def enter(self, task: Task) -> bool:
         """Queue a task; whether nobody is ahead of it."""
         for key in task.operation.keys:
-            lane = self._lanes.setdefault(key, deque())
-            task.ahead += len(lane) > 0
+            lane = self._lanes.setdefault(key, task)
+            if lane is task:
+                continue
+            if isinstance(lane, Task):
+                lane = self._lanes[key] = deque([lane])
             lane.append(task)
+            task.ahead += 1
         return task.ahead == 0
 
     def leave(self, task: Task) -> list[Task]:
         """Take out a task that was first in all its lanes; the tasks that nobody is ahead of any more."""
         freed = []
         for key in task.operation.keys:
-            lane = self._lanes[key]
-            lane.popleft()
-            if not lane:
-                del self._lanes[key]
+            lane = self._lanes.pop(key)
+            if isinstance(lane, Task):
                 continue
+            lane.popleft()
+            self._lanes[key] = lane if len(lane) > 1 else lane[0]
             lane[0].ahead -= 1
             if lane[0].ahead == 0:
                 freed.append(lane[0])

@@ -14,12 +14,13 @@ from app.engine.operations.base import Operation, Work
 class Task:
     """An operation, where its answer goes (`reply_to` means nothing here), and how far it is.
 
-    It is answered with a `reply` or an `error`. `ahead` counts the sessions where others come first, `rows` how many rows of
-    a tick it takes up.
+    It is answered with a `reply` or an `error`. `line` names who sent it: nobody where the service itself asks. `ahead` counts the
+    sessions where others come first, `rows` how many rows of a tick it takes up.
     """
 
     operation: Operation[Any]
     reply_to: Any = None
+    line: str | None = None
     ahead: int = 0
     is_answered: bool = False
     reply: Any = None

@@ -12,7 +12,7 @@ from app.times import format_time
 
 async def forecast(call: Call) -> Reply:
     asked = await call.body(ForecastRequest)
-    reply = await call.service.ask(requests.to_forecast(asked))
+    reply = await call.ask(requests.to_forecast(asked))
     return Reply(answers.forecasts(reply, [one.id for one in asked.series], format_time))
 
 

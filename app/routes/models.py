@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def _version(served: Served, directory: Path) -> VersionReply:
         horizon=bundle.horizon,
         levels=bundle.quantiles,
         channels=bundle.channels,
-        covariates=[{"name": one.name, "known_ahead": one.known_ahead} for one in bundle.covariates],
+        covariates=[asdict(one) for one in bundle.covariates],
         seasons=bundle.seasons,
         cell=bundle.cell,
         layers=bundle.layers,

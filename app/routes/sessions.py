@@ -51,13 +51,13 @@ from app.times import format_time
 
 async def create(call: Call) -> Reply:
     operation = requests.to_open(TENANT, await call.body(OpenRequest))
-    opened = await call.service.ask(operation)
+    opened = await call.ask(operation)
     return _created(operation.key.id, opened)
 
 
 async def page(call: Call) -> Reply:
     asked = call.query(PageQuery)
-    found = await call.service.ask(ListSessions(TENANT, asked.prefix, asked.cursor or "", asked.limit))
+    found = await call.ask(ListSessions(TENANT, asked.prefix, asked.cursor or "", asked.limit))
     sessions = [answers.session(name, session, format_time) for name, session in found.sessions]
     cursor = sessions[-1].id if found.has_more else None
     return Reply(SessionsReply(sessions=sessions, next_cursor=cursor))
@@ -65,57 +65,57 @@ async def page(call: Call) -> Reply:
 
 async def describe(call: Call) -> Reply:
     key = _key(call)
-    return Reply(answers.description(key.id, await call.service.ask(Describe(key)), format_time))
+    return Reply(answers.description(key.id, await call.ask(Describe(key)), format_time))
 
 
 async def take_steps(call: Call) -> Reply:
     key = _key(call)
-    stepped = await call.service.ask(requests.to_steps(key, await call.body(StepsRequest)))
+    stepped = await call.ask(requests.to_steps(key, await call.body(StepsRequest)))
     return Reply(answers.stepped(key.id, stepped, format_time))
 
 
 async def peek(call: Call) -> Reply:
     key = _key(call)
-    peeked = await call.service.ask(requests.to_peek_of_query(key, call.query(PeekQuery)))
+    peeked = await call.ask(requests.to_peek_of_query(key, call.query(PeekQuery)))
     return Reply(answers.peeked(key.id, peeked, format_time))
 
 
 async def peek_with_body(call: Call) -> Reply:
     key = _key(call)
-    peeked = await call.service.ask(requests.to_peek(key, await call.body(PeekRequest)))
+    peeked = await call.ask(requests.to_peek(key, await call.body(PeekRequest)))
     return Reply(answers.peeked(key.id, peeked, format_time))
 
 
 async def history(call: Call) -> Reply:
     key = _key(call)
-    found = await call.service.ask(ReadHistory(key, call.query(HistoryQuery).limit))
+    found = await call.ask(ReadHistory(key, call.query(HistoryQuery).limit))
     return Reply(answers.history(key.id, found, format_time))
 
 
 async def gates(call: Call) -> Reply:
     key = _key(call)
-    found = await call.service.ask(ReadGates(key, call.query(GatesQuery).limit))
+    found = await call.ask(ReadGates(key, call.query(GatesQuery).limit))
     return Reply(answers.gates(key.id, found, format_time))
 
 
 async def close(call: Call) -> Reply:
     asked = call.query(CloseQuery)
-    await call.service.ask(Close(_key(call), requests.to_incarnation(asked.incarnation)))
+    await call.ask(Close(_key(call), requests.to_incarnation(asked.incarnation)))
     return Reply(status=204)
 
 
 async def fork(call: Call) -> Reply:
     operation = requests.to_fork(_key(call), await call.body(ForkRequest))
-    return _created(operation.fork.id, await call.service.ask(operation))
+    return _created(operation.fork.id, await call.ask(operation))
 
 
 async def export(call: Call) -> Reply:
-    return Reply(await call.service.ask(Export(_key(call))), media_type=BLOB)
+    return Reply(await call.ask(Export(_key(call))), media_type=BLOB)
 
 
 async def import_session(call: Call) -> Reply:
     operation = requests.to_import(TENANT, await call.content(), call.query(ImportQuery))
-    return _created(operation.key.id, await call.service.ask(operation))
+    return _created(operation.key.id, await call.ask(operation))
 
 
 def _created(name: str, opened: Opened) -> Reply:

@@ -59,7 +59,8 @@ class BufferedStore(Closing):
 
     def commit(self, puts: Puts, deletes: Iterable[Place]) -> None:
         """Remove and then write records as one transaction, which waits for its turn."""
-        changes: Changes = dict.fromkeys(deletes) | dict(puts)
+        changes: Changes = dict.fromkeys(deletes)
+        changes.update(puts)
         with self._change:
             self._raise_what_happened()
             while self._is_full() and not (self._failure or self._refusal):

@@ -43,16 +43,16 @@ class Rows:
 
     def put(self, data: bytes, row: Row | None) -> Row:
         """Put a record in the place of another or, without one, in a new row; where it lies now."""
-        chunks = -(-len(data) // CHUNK)
+        chunks, into = -(-len(data) // CHUNK), self._overwritten
         if row is None:
             number, is_last = self._take_number()
-        else:
-            number, is_last = row.number, False
+            row, into = Row(number, chunks), self._appended if is_last else into
+        elif row.chunks != chunks:
             self._delete(row.chunk_keys(chunks))
-        placed = Row(number, chunks)
-        parts = (data[start : start + CHUNK] for start in range(0, len(data), CHUNK))
-        (self._appended if is_last else self._overwritten).extend(zip(placed.chunk_keys(), parts, strict=True))
-        return placed
+            row = Row(row.number, chunks)
+        for part in range(chunks):
+            into.append((KEY.pack(row.number, part), data[part * CHUNK : (part + 1) * CHUNK]))
+        return row
 
     def remove(self, row: Row) -> None:
         """Remove a record; its number is free again."""

@@ -28,10 +28,11 @@ PATIENCE_SECONDS = 2.0
 
 
 class Asked(NamedTuple):
-    """An operation to be done. None asks for a report."""
+    """An operation to be done, in a line. None asks for a report."""
 
     ref: int
     operation: Operation[Any] | None
+    line: str | None
 
 
 class Answered(NamedTuple):
@@ -80,13 +81,13 @@ class Link:
             raise self._gone()
         if len(self._asked) >= self._limit:
             raise Overloaded(f"{self._limit} requests wait for worker {self.worker} already; try again in a moment")
-        self._ask(task.operation, task)
+        self._ask(task.operation, task.line, task)
 
     async def report(self) -> Report:
         """How the other worker is."""
         answer: asyncio.Future[Report] = self._service.loop.create_future()
         if not self._is_lost:
-            ref = self._ask(None, answer)
+            ref = self._ask(None, None, answer)
             try:
                 return await asyncio.wait_for(answer, PATIENCE_SECONDS)
             except TimeoutError:
@@ -101,7 +102,7 @@ class Link:
     def on_message(self, message: Asked | Answered | Updated | Unfollowed) -> None:
         """The other worker asks or answers."""
         if isinstance(message, Asked):
-            self._do(message.ref, message.operation)
+            self._do(message)
         elif isinstance(message, Answered):
             self._answered(message)
         elif isinstance(message, Updated):
@@ -134,20 +135,20 @@ class Link:
                 one.refuse(self._gone())
                 _reply(one)
 
-    def _ask(self, operation: Operation[Any] | None, one: Task | asyncio.Future[Report]) -> int:
+    def _ask(self, operation: Operation[Any] | None, line: str | None, one: Task | asyncio.Future[Report]) -> int:
         ref = next(self._refs)
         self._asked[ref] = one
-        self.channel.send(Asked(ref, operation))
+        self.channel.send(Asked(ref, operation, line))
         return ref
 
-    def _do(self, ref: int, operation: Operation[Any] | None) -> None:
-        if operation is None:
-            self.channel.send(Answered(ref, self._service.report()))
+    def _do(self, asked: Asked) -> None:
+        if asked.operation is None:
+            self.channel.send(Answered(asked.ref, self._service.report()))
             return
         try:
-            self._service.do(operation, partial(self._done, ref))
+            self._service.do(asked.operation, partial(self._done, asked.ref), asked.line)
         except Refusal as refusal:
-            self.channel.send(Answered(ref, None, refusal))
+            self.channel.send(Answered(asked.ref, None, refusal))
 
     def _done(self, ref: int, task: Task) -> None:
         error = task.error

@@ -74,7 +74,7 @@ class Partition:
                 task.reply_to(task)
 
         for worker, operation in shared.operations.items():
-            part = Task(operation, partial(on_answer, worker))
+            part = Task(operation, partial(on_answer, worker), task.line)
             try:
                 self._desks[worker].submit(part)
             except Refusal as refusal:
@@ -90,7 +90,7 @@ class Partition:
             if exported.error is not None:
                 on_import(exported)
                 return
-            imported = Task(Import(fork.fork, parse_export(exported.reply)), on_import)
+            imported = Task(Import(fork.fork, parse_export(exported.reply)), on_import, task.line)
             try:
                 self._desks[owner(fork.fork, len(self._desks))].submit(imported)
             except Refusal as refusal:
@@ -101,7 +101,7 @@ class Partition:
             task.reply, task.error, task.is_answered = imported.reply, imported.error, True
             task.reply_to(task)
 
-        self._desks[owner(fork.key, len(self._desks))].submit(Task(Export(fork.key), on_export))
+        self._desks[owner(fork.key, len(self._desks))].submit(Task(Export(fork.key), on_export, task.line))
 
     def _follow(self, task: Task, key: Key) -> None:
         self._following[key] += 1

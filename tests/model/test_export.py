@@ -14,7 +14,10 @@ from model.serving import Serving
 
 LEVELS = (0.1, 0.5, 0.9)
 HOLIDAY = (Covariate("temperature"), Covariate("holiday", known_ahead=True))
+KINDS = (Covariate("shop", categories=("a", "b")), Covariate("event", known_ahead=True, categories=("x",)))
 ARCHITECTURES = {
+    "categories among numbers": {"channels": ("a", "b"), "covariates": (KINDS[0], *HOLIDAY, KINDS[1])},
+    "nothing but categories": {"channels": ("y",), "covariates": KINDS},
     "one channel with covariates": {"channels": ("y",), "covariates": HOLIDAY},
     "two channels, signed, an LSTM of two layers": {
         "channels": ("a", "b"),
@@ -131,3 +134,18 @@ def test_a_state_remembers_the_newest_observations_as_they_came(served):
 def test_scale_of_a_series_only_scales_its_forecast(served):
     values = np.random.default_rng(0).exponential(1.0, 200).astype(np.float32)
     np.testing.assert_allclose(run(served, values * 1024)[1], run(served, values)[1] * 1024, rtol=1e-5)
+
+
+def test_a_graph_gives_every_category_its_own_forecast_and_one_to_all_others(tmp_path):
+    bundle = exported(
+        tmp_path, channels=("y",), covariates=(Covariate("event", known_ahead=True, categories=("x", "y")),)
+    )
+    event, decoder = bundle.covariates[0], Session(tmp_path / "decoder.onnx")
+    state, time = np.zeros((1, bundle.state_size), np.float32), np.array([0])
+    forecasts = {}
+    for kind in ("x", "y", "z", None):
+        future = np.full((1, bundle.horizon, 1), event.number(kind), np.float32)
+        forecasts[kind] = decoder({"state": state, "time": time, "future_covariates": future})[0]
+    np.testing.assert_array_equal(forecasts["z"], forecasts[None])
+    for one, other in (("x", "y"), ("y", "z"), ("x", "z")):
+        assert not np.allclose(forecasts[one], forecasts[other], rtol=1e-3, atol=0)

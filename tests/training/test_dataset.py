@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from model.contract import Covariate
-from training.dataset import Columns, read_panel, split_panel
+from training.categories import settled
+from training.dataset import Columns, Split, read_panel, split_panel
 from training.errors import InputError
 from training.times import parse_time
 
@@ -241,3 +242,39 @@ def test_a_part_without_any_value_is_refused(part, rows, panel):
         series.values[max(0, begin - skipped) : None if end is None else end - skipped] = nan
     with pytest.raises(InputError, match=f"in the {part} part"):
         split_panel(panel, 5, panel.start + 60 * 3600, panel.start + 80 * 3600)
+
+
+def kinds(path, lines, **columns):
+    """What becomes of the last column of a file, and with which training part of 15 rows."""
+    given = Columns("time", ("y",), covariates=(Covariate("x"),), **columns)
+    panel = settled(read_panel(write(path, *lines), given), Split((15,), (20,)))
+    return panel.covariates[0].categories, panel.series[0].covariates[:, 0].tolist()
+
+
+def with_last(lines, words):
+    return [lines[0], *(f"{line.rsplit(',', 1)[0]},{word}" for line, word in zip(lines[1:], words, strict=True))]
+
+
+def test_a_column_of_text_is_of_the_kinds_that_the_training_part_shows(tmp_path, lines):
+    words = ["wet", "dry", "none"] * 4 + ["", "rare", "rare"] + ["dry", "rare", "new"] * 3
+    categories, numbers = kinds(tmp_path / "data.csv", with_last(lines, words))
+    assert categories == ("dry", "none", "wet")
+    np.testing.assert_array_equal(numbers, [2, 0, 1] * 4 + [nan, 3, 3] + [0, 3, 3] * 3)
+
+
+def test_a_column_of_numbers_is_of_kinds_where_that_is_asked(tmp_path, lines):
+    words = ["1", "02", "3.0"] * 8
+    assert kinds(tmp_path / "data.csv", with_last(lines, words), categories=("x",))[0] == ("1", "2", "3")
+    assert kinds(tmp_path / "data.csv", with_last(lines, words))[0] == ()
+
+
+def test_a_column_with_a_number_in_it_is_not_taken_for_kinds_by_itself(lines, complaint):
+    said = complaint(with_last(lines, ["wet"] * 23 + ["7"]), Columns("time", ("y",), covariates=(Covariate("x"),)))
+    assert said == "column 'x', row 1 (line 2): 'wet' is not a number; correct it, or leave it empty"
+
+
+def test_a_column_in_which_every_row_is_of_its_own_kind_is_refused(tmp_path, lines):
+    with pytest.raises(
+        InputError, match="column 'x' has no category that the training part shows 3 times; leave it out"
+    ):
+        kinds(tmp_path / "data.csv", with_last(lines, [f"id-{i}" for i in range(24)]))

@@ -55,6 +55,7 @@ def test_a_fit_says_what_it_reads_and_how_it_goes(fitted):
         in said
     )
     assert re.search(r"step 30 of 30  loss \d\.\d{4}  validation \d\.\d{4} \(best\)  0 s left", said)
+    assert "\nseasons: 24, as asked\n" in said
     assert f"Wrote {out}/site-load/1;" in said
 
 
@@ -73,6 +74,7 @@ def test_a_bundle_records_how_it_was_made_and_nothing_of_this_machine(fitted, da
     assert made["command"] == f"python -m training fit --data history.csv --out models --steps 30 {' '.join(TINY)}"
     assert made["data"]["sha256"] == checksum(data)
     assert (made["seed"], made["steps"], made["ended"]) == (0, 30, "last step")
+    assert (made["seasons"], made["processes"]) == ("24, as asked", 1)
     assert made["versions"]["torch"]
     assert made["seconds"] > 0
     for name in (METADATA_FILE, METRICS_FILE, REPORT_FILE):

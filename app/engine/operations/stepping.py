@@ -69,11 +69,28 @@ def _row_finish(row: Row, context: Context) -> Callable[[], Outcome[Iterable[Ans
     return finish
 
 
+@dataclass(frozen=True, slots=True)
 class TakeColumns(Columns):
     """One observation each of different sessions. Each is applied or refused by itself.
 
-    All forecasts have the same levels: those asked for, or those of the first session's model.
+    All forecasts have the same levels: those asked for, or those of the first session's model. Where these are a part of what was
+    asked, `all_keys` names the sessions of all of it, among which the first one is.
     """
+
+    all_keys: Sequence[Key] = ()
+
+    def part(self, begin: int, end: int) -> TakeColumns:
+        """Some of the observations."""
+        rows = slice(begin, end)
+        return replace(
+            self,
+            keys=self.keys[rows],
+            table=self.table[rows],
+            steps=None if self.steps is None else self.steps[rows],
+            covariates={name: column[rows] for name, column in self.covariates.items()},
+            incarnations=None if self.incarnations is None else self.incarnations[rows],
+            all_keys=self.all_keys or self.keys,
+        )
 
     def begin(self, context: Context) -> Work[Answers]:
         found = Observations(context, self._with_levels(context))
@@ -88,7 +105,7 @@ class TakeColumns(Columns):
         """The same, for the levels of the first session that there is, where none are asked for."""
         if self.wish is None or self.wish.levels is not None:
             return self
-        for key in self.keys:
+        for key in self.all_keys or self.keys:
             try:
                 levels = context.sessions.locate(key).arena.model.bundle.quantiles
             except Refusal:

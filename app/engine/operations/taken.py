@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple, overload
+
+import numpy as np
 
 from app.engine.arrays import Flags, Floats
 from app.engine.forecast import Selection, not_finite
@@ -89,3 +92,30 @@ class Answers(Sequence[Answer]):
     def __getitem__(self, place: slice) -> list[Answer]: ...
     def __getitem__(self, place: int | slice) -> Answer | list[Answer]:
         return self.each[place]
+
+
+def joined(parts: Sequence[Sequence[Answer]]) -> Answers:
+    """The answers to parts as those to the whole, in their order: columns where each of them is columns."""
+    wholes = [part.whole if isinstance(part, Answers) else None for part in parts]
+    taken = _as_one([whole for whole in wholes if whole is not None]) if None not in wholes else None
+    if taken is not None:
+        return Answers(len(taken.step), [(range(len(taken.step)), taken)], {})
+    each = list(chain.from_iterable(parts))
+    return Answers(len(each), (), dict(enumerate(each)))
+
+
+def _as_one(parts: Sequence[Taken]) -> Taken | None:
+    """Next steps with forecasts of one form, or without any, one after the other; None for different forms."""
+    forms = {None if one.selection is None else (one.selection.levels, one.selection.horizon) for one in parts}
+    if len(forms) > 1 or len({one.surprise.shape[1:] for one in parts}) > 1:
+        return None
+    quantiles = [one.quantiles for one in parts if one.quantiles is not None]
+    finite = [one.finite for one in parts if one.finite is not None]
+    return Taken(
+        step=list(chain.from_iterable(one.step for one in parts)),
+        time=list(chain.from_iterable(one.time for one in parts)),
+        surprise=np.concatenate([one.surprise for one in parts]),
+        selection=parts[0].selection,
+        quantiles=np.concatenate(quantiles) if quantiles else None,
+        finite=np.concatenate(finite) if finite else None,
+    )

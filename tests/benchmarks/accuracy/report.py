@@ -105,11 +105,12 @@ def circumstances(packages: Sequence[str] = PACKAGES) -> Document:
 def said(found: Document) -> str:
     """When and with what a set was measured."""
     kind = " A quick run: it shows that everything works, not how accurate it is." if found["quick"] else ""
-    packages = f" Other packages: {_when(found['packages'])}." if found["packages"] else ""
-    return f"{_when(found)}.{kind}{packages}"
+    packages = f" Other packages: {when(found['packages'])}." if found["packages"] else ""
+    return f"{when(found)}.{kind}{packages}"
 
 
-def _when(found: Document) -> str:
+def when(found: Document) -> str:
+    """Date, commit and versions of a measurement."""
     versions = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
     return f"{found['date']}, commit {found['commit']}, {versions}"
 
