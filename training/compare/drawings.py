@@ -32,7 +32,9 @@ def bars(cells: list[Document]) -> str:
                 [TITLES[cell] for cell, _ in shown], values, color=[COLOURS[cell] for cell, _ in shown], height=0.62
             )
             for place, value in enumerate(values):
-                axes.text(value, place, f" {value:,.4g}", va="center", fontsize=9)
+                axes.text(
+                    value, place, f" {value:,.0f}" if value >= 1_000 else f" {value:.4g}", va="center", fontsize=9
+                )
             axes.set_xlim(0, 1.25 * max(values) or 1.0)
             axes.set_title(title)
             axes.grid(visible=False)
