@@ -29,7 +29,7 @@ LEVEL, PLAIN = 1, 2  # which anchor the level is, and how many are always known:
 class Origin:
     """Where forecasts start and what is known there: every field (…, C, ·).
 
-    `unit` is `scaling.unit` and `seen` is `Forecaster.see` of it, `recalled` are the observations at a head's places of `recent`, if it has any, and
+    `unit` is what residuals are made in and `seen` is `Forecaster.see` of it, `recalled` are the observations at a head's places of `recent`, if it has any, and
     `present` says which of them are known. Forecasts do not go below `floor`, if there is one.
     """
 
@@ -112,7 +112,7 @@ class Head:
         return ops.concat([outputs, origin.seen])
 
     def _anchors(self, origin: Origin) -> tuple[Array, Array]:
-        """The plain forecasts of `features.anchors` less the last value, in units of the seasonal change, zero where unknown,
+        """The plain forecasts of `features.anchors` less the last value, in the origin's unit, zero where unknown,
         and one where known: (R·h, A).
         """
         unit = origin.unit

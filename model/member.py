@@ -36,7 +36,7 @@ class Member:
         self.centre[a.middle] = 1
 
     def quantiles(self, inputs: Array, anchors: Array, known: Array, seen: Array, ahead: Array | None) -> Array:
-        """Quantiles (R·h, Q) around the reference in units of the seasonal change; from what the recurrence and the origin say
+        """Quantiles (R·h, Q) around the reference in the origin's unit; from what the recurrence and the origin say
         (…, C, ·), the plain forecasts (R·h, A), bounded and with what is known of them and of covariates (R·h, ·), and the
         time ahead (R, n).
         """

@@ -121,12 +121,14 @@ class Reader:
     ) -> Array:
         """The channel's own past, as `Forecaster.see` has it."""
         a, last, gap = self.architecture, newest[..., 0:1], newest[..., 1:2]
-        unit = spread * ops.smallest(sizes[..., 1:] if a.seasons else sizes)
+        centre, unit = (level if a.signed else None), spread
+        if a.by_change:
+            centre, unit = last, spread * ops.smallest(sizes[..., 1:] if a.seasons else sizes)
         return ops.concat([
-            ops.clip((last - level if a.signed else last) / spread, -BOUND, BOUND),
+            _normalise(last, level if a.signed else None, spread),
             gap / (gap + GAP_SCALE),
             ops.clip(age * (1 / a.longest), None, 1.0),
-            ops.where(present, ops.clip((lags - last) / unit, -BOUND, BOUND), 0.0),
+            ops.where(present, _normalise(lags, centre, unit), 0.0),
             ops.to_float(present),
             ops.log(sizes) * (1 / scaling.ROUGHNESS_UNIT),
         ])  # fmt: skip
@@ -160,8 +162,15 @@ class Reader:
         return Affine(np.concatenate([calendar, known.weights]), known.bias)
 
 
+def _normalise(values: Array, centre: Array | None, unit: Array) -> Array:
+    """`features.normalise`, around zero where there is no centre."""
+    return ops.clip((values if centre is None else values - centre) / unit, -BOUND, BOUND)
+
+
 def unit_of(spread: Array, seen: Array, a: Architecture) -> Array:
-    """`scaling.unit` from the spread (…, 1) and what is seen, which ends with the roughness."""
+    """The unit of forecasts from the spread (…, 1) and what is seen, which ends with the roughness."""
+    if not a.by_change:
+        return spread
     rough = seen[..., 3 + 2 * len(a.lags) + bool(a.seasons) :]
     return spread * ops.exp(ops.smallest(rough) * scaling.ROUGHNESS_UNIT)
 

@@ -24,11 +24,17 @@ ARCHITECTURES = {
         "signed": True,
         "cell": "lstm",
         "layers": 2,
+        "by_change": True,
     },
     "torch's GRU with past covariates only": {"channels": ("y",), "covariates": HOLIDAY[:1], "cell": "gru-reset-after"},
-    "a plain recurrent network of two layers": {"channels": ("y",), "cell": "rnn", "layers": 2},
-    "no seasons, no calendar": {"channels": ("y",), "seasons": (), "cycles": ()},
-    "a season longer than the horizon and one shorter": {"channels": ("y",), "seasons": (4, 30), "horizon": 9},
+    "a plain recurrent network of two layers": {"channels": ("a", "b"), "cell": "rnn", "layers": 2, "signed": True},
+    "no seasons, no calendar": {"channels": ("y",), "seasons": (), "cycles": (), "by_change": True},
+    "a season longer than the horizon and one shorter": {
+        "channels": ("y",),
+        "seasons": (4, 30),
+        "horizon": 9,
+        "by_change": True,
+    },
     "a single quantile": {"channels": ("y",), "quantiles": (0.5,)},
 }
 
