@@ -14,9 +14,10 @@ class Architecture:
     """The choices a forecaster is built from. Times are in steps of the grid unless they say seconds.
 
     `seasons` are seasonal periods, `cycles` are calendar periods in seconds with the number of their harmonics, `signed`
-    says that values may be negative, `calibrate` that bands correct themselves as observations come, `steady` for how many
-    steps covariates known ahead stay about as they are. `width`, `units`, `context` and `head` are the widths of the network,
-    in its order, and `shapes` is of how many shapes over the horizon a forecast's features are made.
+    says that values may be negative, `by_change` that forecasts are made in units of the seasonal change and not of the
+    spread, as it takes several series to need, `calibrate` that bands correct themselves as observations come, `steady` for
+    how many steps covariates known ahead stay about as they are. `width`, `units`, `context` and `head` are the widths of
+    the network, in its order, and `shapes` is of how many shapes over the horizon a forecast's features are made.
     """
 
     frequency: int  # seconds
@@ -27,6 +28,7 @@ class Architecture:
     seasons: tuple[int, ...] = ()
     cycles: tuple[tuple[int, int], ...] = ()
     signed: bool = False
+    by_change: bool = False
     calibrate: bool = True
     steady: int = 10_000
     cell: str = "gru"

@@ -34,10 +34,11 @@ class Ensemble(nn.Module):
         return torch.cat([member(tracked, time, covariates) for member in self.members], 2)
 
     def forecast(self, outputs: Tensor, origin: Tracked, time: Tensor, future_covariates: Tensor) -> Tensor:
-        """As `Forecaster.forecast`, from the outputs of all members (R, members·N)."""
+        """As `Forecaster.forecast`, from the outputs of all members (R, members·N); the mean is what does not go below zero."""
         parts = zip(self.members, outputs.chunk(len(self.members), 1), strict=True)
-        found = [member.forecast(part, origin, time, future_covariates) for member, part in parts]  # type: ignore[operator]
-        return torch.stack(found).mean(0)
+        found = [member.unbounded(part, origin, time, future_covariates) for member, part in parts]  # type: ignore[operator]
+        quantiles: Tensor = self.members[0].floored(torch.stack(found).mean(0), origin)  # type: ignore[operator]
+        return quantiles
 
 
 AnyForecaster = Forecaster | Ensemble

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 from model import contract
 from model.contract import Bundle
 from model.ensemble import AnyForecaster
-from model.ops import Graph, Node
+from model.ops import Graph, Node, choose
 from model.parity import check_parity
 from model.serving import Serving
 
@@ -61,11 +62,27 @@ def write_graph(serving: Serving, bundle: Bundle, name: str) -> onnx.ModelProto:
     """One graph of the contract."""
     graph = Graph(name)
     inputs = {tensor.name: graph.input(tensor.name, tensor.dtype, tensor.axes) for tensor in bundle.inputs(name)}
-    if name == "decoder":
+    if name == "encoder":
+        outputs = _encoder(serving, inputs)
+    elif name == "decoder":
         outputs = [serving.decode(inputs["state"], inputs["time"], inputs.get("future_covariates"))]
     else:
-        function = {"encoder": serving.encode, "step": serving.step, "explain": serving.explain}[name]
-        found = function(inputs["values"], inputs["time"], inputs.get("covariates"), inputs["state"])
-        outputs = [found] if isinstance(found, Node) else list(found)
+        function = {"step": serving.step, "explain": serving.explain}[name]
+        outputs = list(function(inputs["values"], inputs["time"], inputs.get("covariates"), inputs["state"]))
     tensors = bundle.outputs(name)
     return graph.model({t.name: (node, t.dtype, t.axes) for t, node in zip(tensors, outputs, strict=True)})
+
+
+def _encoder(serving: Serving, inputs: Mapping[str, Node]) -> list[Node]:
+    """The encoder, which has a way of its own for single steps: half the operators of that for sequences, and the same bits."""
+
+    def way(function: Callable[..., Any]) -> Callable[[Graph], list[Node]]:
+        def write(graph: Graph) -> list[Node]:
+            seen = {name: Node(graph, node.name) for name, node in inputs.items()}
+            return list(function(seen["values"], seen["time"], seen.get("covariates"), seen["state"]))
+
+        return write
+
+    steps = inputs["time"].graph.emit("Shape", inputs["time"], start=1)
+    is_one = inputs["time"].graph.emit("Equal", steps, np.array([1]))
+    return choose(is_one, way(serving.encode_one), way(serving.encode))

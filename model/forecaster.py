@@ -117,17 +117,23 @@ class Forecaster(nn.Module):
         age = torch.clamp_max(tracked.age / a.longest, 1.0)
         own = torch.stack([newest, tracked.gap / (tracked.gap + features.GAP_SCALE), age], 2)
         lags = features.lagged(tracked.window, tracked.past, a.lags)
-        unit = scaling.unit(tracked.spread, tracked.roughness, seasonal=bool(a.seasons))
-        lags = (lags - tracked.last[..., None]) / unit[..., None]
-        return torch.cat([own, features.masked(lags.clamp(-features.BOUND, features.BOUND)), tracked.roughness], 2)
+        centre = tracked.last if a.by_change else tracked.level
+        lags = features.normalise(
+            lags, centre[..., None], self._unit(tracked)[..., None], signed=a.signed or a.by_change
+        )
+        return torch.cat([own, features.masked(lags), tracked.roughness], 2)
 
     def forecast(self, outputs: Tensor, origin: Tracked, time: Tensor, future_covariates: Tensor) -> Tensor:
         """Quantiles (R, H, Q) in raw units from the recurrence's outputs (R, N) at origins, which are tracked for one step.
 
         `time` (B,) and `future_covariates` (B, H, K') are those of the sessions whose channels the rows are.
         """
+        return self.floored(self.unbounded(outputs, origin, time, future_covariates), origin)
+
+    def unbounded(self, outputs: Tensor, origin: Tracked, time: Tensor, future_covariates: Tensor) -> Tensor:
+        """`forecast` before it is kept from going below zero."""
         a = self.architecture
-        own, unit = self.see(origin)[0], scaling.unit(origin.spread, origin.roughness, seasonal=bool(a.seasons))[0]
+        own, unit = self.see(origin)[0], self._unit(origin)[0]
         recent, level = origin.window[-a.recent_steps :], origin.level[0]
         anchors = features.anchors(recent, origin.last[0], level, a.seasons, a.horizon)
         reference = anchors[..., a.reference]
@@ -142,9 +148,21 @@ class Forecaster(nn.Module):
         unknown = torch.isnan(anchors)
         weights = torch.softmax(torch.where(unknown, IMPOSSIBLE, self.mixture(z)), 2)
         base = (weights * torch.where(unknown, 0.0, anchors)).sum(2, keepdim=True)
-        quantiles = (base + self._residuals(z)) * unit[:, None, None] + reference
+        return (base + self._residuals(z)) * unit[:, None, None] + reference
+
+    def floored(self, quantiles: Tensor, origin: Tracked) -> Tensor:
+        """Quantiles (R, H, Q) of which those of a row that was never negative are not either."""
         floor = torch.where(origin.never_negative[0], 0.0, -torch.inf)[:, None, None]
-        return quantiles if a.signed else torch.maximum(quantiles, floor)
+        return quantiles if self.architecture.signed else torch.maximum(quantiles, floor)
+
+    def _unit(self, tracked: Tracked) -> Tensor:
+        """In what the network sees lags and anchors and makes residuals, (T, R)."""
+        a = self.architecture
+        return (
+            scaling.change(tracked.spread, tracked.roughness, seasonal=bool(a.seasons))
+            if a.by_change
+            else tracked.spread
+        )
 
     def _residuals(self, z: Tensor) -> Tensor:
         """Non-decreasing residual quantiles: the middle one is free, each other is a step of at least zero from the next."""

@@ -1,6 +1,6 @@
 """The forecaster's head as it is served: from a forecast's origin to quantiles, everything that is fixed folded into constants.
 
-Inside, everything is a matrix whose rows are origins, R = (steps ·) sessions · channels, or their horizons, R · h.
+Everything is a matrix whose rows are origins, R = (steps ·) sessions · channels, or their horizons, R · h.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ LEVEL, PLAIN = 1, 2  # which anchor the level is, and how many are always known:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where forecasts start and what is known there: every field (…, C, ·).
+    """Where forecasts start and what is known there: every field (R, ·).
 
-    `unit` is `scaling.unit` and `seen` is `Forecaster.see` of it, `recalled` are the observations at a head's places of `recent`, if it has any, and
+    `unit` is what residuals are made in and `seen` is `Forecaster.see` of it, `recalled` are the observations at a head's places of `recent`, if it has any, and
     `present` says which of them are known. Forecasts do not go below `floor`, if there is one.
     """
 
@@ -89,8 +89,8 @@ class Head:
         if a.seasons:
             quantiles = ops.gemm(reference, self._column(0, Q), quantiles)
         quantiles = ops.reshape(quantiles, (-1, len(self.horizons) * Q))
-        quantiles = quantiles * _rows(origin.unit) + _rows(origin.last)
-        return quantiles if origin.floor is None else ops.maximum(quantiles, _rows(origin.floor))
+        quantiles = quantiles * origin.unit + origin.last
+        return quantiles if origin.floor is None else ops.maximum(quantiles, origin.floor)
 
     def _reference(self, anchors: Array, known: Array) -> Array:
         """What the others are seen from, in every column (R·h, A): the anchor of the same phase, or the level where it is unknown.
@@ -106,25 +106,24 @@ class Head:
         return np.repeat(np.eye(self.architecture.anchors, dtype=np.float32)[:, anchor : anchor + 1], width, 1)
 
     def _inputs(self, origin: Origin, i: int) -> Array:
-        """What a member's recurrence put out, and what is seen of the channel, (…, C, ·)."""
+        """What a member's recurrence put out, and what is seen of the channel, (R, ·)."""
         N = self.architecture.units
-        outputs = origin.outputs[..., i * N : (i + 1) * N] if len(self.members) > 1 else origin.outputs
+        outputs = origin.outputs[:, i * N : (i + 1) * N] if len(self.members) > 1 else origin.outputs
         return ops.concat([outputs, origin.seen])
 
     def _anchors(self, origin: Origin) -> tuple[Array, Array]:
-        """The plain forecasts of `features.anchors` less the last value, in units of the seasonal change, zero where unknown,
+        """The plain forecasts of `features.anchors` less the last value, in the origin's unit, zero where unknown,
         and one where known: (R·h, A).
         """
         unit = origin.unit
         A, n = self.architecture.anchors, self.architecture.anchors - PLAIN
         every, plain = np.eye(A, dtype=np.float32), (np.arange(A) < PLAIN).astype(np.float32)
-        level = _rows((origin.level - origin.last) / unit) @ np.tile(every[LEVEL:PLAIN], len(self.horizons))
+        level = (origin.level - origin.last) / unit @ np.tile(every[LEVEL:PLAIN], len(self.horizons))
         anchors = _rows(level, A)
         if origin.recalled is None:
             return anchors, anchors * 0.0 + 1.0
         values = ops.where(origin.present, (origin.recalled - origin.last) / unit, 0.0)
-        sums = _rows(_rows(values, len(self.places)) @ self.shares, n)
-        counts = _rows(_rows(ops.to_float(origin.present), len(self.places)) @ self.shares, n)
+        sums, counts = _rows(values @ self.shares, n), _rows(ops.to_float(origin.present) @ self.shares, n)
         means, is_mean = sums / ops.clip(counts, 1.0), np.arange(n) % 2 == 0
         instead = np.eye(n, k=1, dtype=np.float32) * ~is_mean  # the mean where the newest is missing
         seasonal = ops.where(counts > 0.0, means, means @ instead)
@@ -137,6 +136,6 @@ def _mean(found: Sequence[Array]) -> Array:
     return found[0] if len(found) == 1 else sum(found[1:], found[0]) * (1 / len(found))
 
 
-def _rows(x: Array, width: int = 1) -> Array:
-    """(…, width) as (R, width)."""
+def _rows(x: Array, width: int) -> Array:
+    """(R, h·width) as (R·h, width)."""
     return ops.reshape(x, (-1, width))

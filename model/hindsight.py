@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model import ops
-from model.along import OneStep, Sequence
+from model.along import OneStep, Sequence, part_of
 from model.calibration import Bands
 from model.covariates import Affine, Covariates
 from model.head import Head, Origin
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Observations (…, B, C, 1), zero where missing; whether they are not, and which step of its session each is."""
+    """Observations (…, R, 1), zero where missing; whether they are not, and which step of its session each is."""
 
     known: Array
     seen: Array
@@ -38,7 +38,7 @@ class Hindsight:
 
     def __init__(self, serving: Serving, bands: Bands | None) -> None:
         a = serving.architecture
-        self.bands, self.layout, self.levels, self.channels = bands, serving.layout, a.quantiles, len(a.channels)
+        self.bands, self.layout, self.levels = bands, serving.layout, a.quantiles
         self.horizons = bands.horizons if bands else (1,)
         self.shared = len(serving.waves.periods) + Covariates(a.covariates).width
         nothing = np.zeros((0, a.head), np.float32)
@@ -60,53 +60,41 @@ class Hindsight:
     def judge(
         self, along: OneStep | Sequence, origin: Origin, shared: Array | None, y: Observed, state: Array
     ) -> tuple[Array, dict[str, Array]]:
-        """Surprise (…, B, C, 1) of observations, NaN where missing or first, and the slices of the state after the last.
+        """Surprise (…, R, 1) of observations, NaN where missing or first, and the slices of the state after the last.
 
         `shared` is what calendar and covariates say at the steps. For horizons beyond the next step covariates known ahead
         are taken to stay as they are: what was known then is not kept.
         """
         Q = len(self.levels)
-        rows = self.head.quantiles(origin, None if shared is None else self._by_channel(along, shared))
-        quantiles = along.from_rows(rows, y.known, Q * len(self.horizons))
-        nearest = quantiles[..., 0:Q] if len(self.horizons) > 1 else quantiles
+        quantiles = self.head.quantiles(origin, None if shared is None else along.rows(shared, self.shared))
+        nearest = quantiles[:, 0:Q] if len(self.horizons) > 1 else quantiles
         slices: dict[str, Array] = {}
         judged = y.seen & (y.number > np.array(self.horizons, np.float32))  # was there a forecast, for each horizon
         if self.bands:
             k, slices = self._follow(along, self.bands, quantiles, y.known, judged, state)
+            k = along.rows(k, 2 * len(self.bands.ends))
             nearest = self.bands.correct(nearest, self.bands.factor(k, (1,)))
             nearest = nearest if origin.floor is None else ops.maximum(nearest, origin.floor)
-        found = surprise(y.known, nearest, origin.unit, self.levels)
-        found = ops.where(judged[..., 0:1], found, np.float32(np.nan))
-        return found, slices | {"surprise": ops.reshape(along.end(found, 1), (0, -1))}
-
-    def _by_channel(self, along: OneStep | Sequence, shared: Array) -> Array:
-        """What is the same for all channels, (…, B, n), as (R, n)."""
-        width = self.shared
-        if self.channels == 1:
-            return ops.reshape(shared, (-1, width))
-        return ops.reshape(along.across_channels(shared) + np.zeros((self.channels, 1), np.float32), (-1, width))
+        found = surprise(along.rows(y.known, 1), nearest, origin.unit, self.levels)
+        found = ops.where(judged[..., 0:1], along.from_rows(found, y.known, 1), np.float32(np.nan))
+        return found, slices | {"surprise": along.end(found, 1)}
 
     def _follow(
         self, along: OneStep | Sequence, bands: Bands, quantiles: Array, y: Array, judged: Array, state: Array
     ) -> tuple[Array, dict[str, Array]]:
-        """The corrections before each observation, (…, C, 2n), and the slices after the last."""
+        """The corrections before each observation, (…, R, 2n), and the slices after the last; from quantiles as rows."""
         n, slices = len(bands.ends), {}
-        due = quantiles @ bands.bands()
+        due = along.from_rows(quantiles @ bands.bands(), y, 3 * n)
         if n > 1:
             due, slices["waiting"] = along.delay(due, state, self.layout["waiting"].offset, bands.waits[1:])
         judged = ops.to_float(judged)
         score, gain = bands.score(y, due), judged @ bands.rates
-        k_0 = self._part(state, "correction")
+        k_0 = part_of(self.layout["correction"], state)
         k = along.track(score, gain, k_0, bands.shares)
         before = along.before(k, k_0)
 
         excess = score - before
-        inside = judged * ops.to_float(ops.maximum(excess[..., 0:n], excess[..., n:]) <= 0.0)
-        counts = along.count(ops.concat([judged, inside]), self._part(state, "coverage"))
+        inside = judged * ops.to_float(ops.maximum(*ops.split(excess, [n, n])) <= 0.0)
+        counts = along.count(ops.concat([judged, inside]), part_of(self.layout["coverage"], state))
         ends = {"correction": k, "coverage": counts}
-        return before, slices | {name: ops.reshape(along.end(x, 2 * n), (0, -1)) for name, x in ends.items()}
-
-    def _part(self, state: Array, name: str) -> Array:
-        """One slice of the state for each channel, (B, C, ·)."""
-        part = self.layout[name]
-        return ops.reshape(state[:, part.span], (0, part.shape[0], part.size // part.shape[0]))
+        return before, slices | {name: along.end(x, 2 * n) for name, x in ends.items()}

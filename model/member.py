@@ -36,8 +36,8 @@ class Member:
         self.centre[a.middle] = 1
 
     def quantiles(self, inputs: Array, anchors: Array, known: Array, seen: Array, ahead: Array | None) -> Array:
-        """Quantiles (R·h, Q) around the reference in units of the seasonal change; from what the recurrence and the origin say
-        (…, C, ·), the plain forecasts (R·h, A), bounded and with what is known of them and of covariates (R·h, ·), and the
+        """Quantiles (R·h, Q) around the reference in the origin's unit; from what the recurrence and the origin say
+        (R, ·), the plain forecasts (R·h, A), bounded and with what is known of them and of covariates (R·h, ·), and the
         time ahead (R, n).
         """
         a, w = self.architecture, self.weights
@@ -55,10 +55,10 @@ class Member:
         w, C = self.weights, len(self.architecture.channels)
         bias = w["context.bias"] + w["channel_context"]
         if C == 1:
-            inputs = ops.reshape(inputs, (-1, w["context.weight"].shape[1]))
             context = ops.gemm(inputs, w["context.weight"].T, bias[0])
         else:
-            context = ops.reshape(inputs @ w["context.weight"].T + bias, (-1, bias.shape[1]))
+            context = ops.reshape(inputs @ w["context.weight"].T, (-1, *bias.shape))
+            context = ops.reshape(context + bias, (-1, bias.shape[1]))
         return context * ops.sigmoid(context)
 
     def _residuals(self, z: Array) -> Array:

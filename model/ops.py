@@ -21,12 +21,13 @@ DTYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
 
 
 class Graph:
-    """An ONNX graph being written. Equal constants are stored once."""
+    """An ONNX graph being written. Equal constants are stored once, and equal operators computed once."""
 
     def __init__(self, name: str, prefix: str = "") -> None:
         self.name, self.prefix = name, prefix
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[tuple[str, tuple[int, ...], bytes], onnx.TensorProto] = {}
+        self.made: dict[tuple[str, tuple[str, ...], str], list[str]] = {}
         self.inputs: list[onnx.ValueInfoProto] = []
 
     def input(self, name: str, dtype: str, axes: Sequence[str | int] | None) -> Node:
@@ -50,21 +51,39 @@ class Graph:
             "" if operand is None else operand.name if isinstance(operand, Node) else self.constant(operand)
             for operand in operands
         ]
-        made = [f"{self.prefix}v{len(self.nodes)}" + (f"_{i}" if outputs > 1 else "") for i in range(outputs)]
-        self.nodes.append(helper.make_node(operator, names, made, **attributes))
-        nodes = [Node(self, name) for name in made]
+        key = (operator, tuple(names), str(sorted(attributes.items())))
+        if key not in self.made:
+            made = [f"{self.prefix}v{len(self.nodes)}" + (f"_{i}" if outputs > 1 else "") for i in range(outputs)]
+            self.nodes.append(helper.make_node(operator, names, made, **attributes))
+            self.made[key] = made
+        nodes = [Node(self, name) for name in self.made[key]]
         return nodes[0] if outputs == 1 else nodes
+
+    def inner(self, outputs: Sequence[Node]) -> onnx.GraphProto:
+        """The finished graph, as a part of another."""
+        infos = [helper.make_tensor_value_info(node.name, TensorProto.FLOAT, None) for node in outputs]
+        nodes, constants = self._needed({node.name for node in outputs})
+        return helper.make_graph(nodes, self.name, self.inputs, infos, constants)
 
     def model(self, outputs: dict[str, tuple[Node, str, Sequence[str | int]]]) -> onnx.ModelProto:
         """The finished model; outputs by name: node, element type and axes."""
-        for name, (node, _, _) in outputs.items():
-            self.nodes.append(helper.make_node("Identity", [node.name], [name]))
+        named = [helper.make_node("Identity", [node.name], [name]) for name, (node, _, _) in outputs.items()]
+        nodes, constants = self._needed({node.name for node, _, _ in outputs.values()})
         infos = [helper.make_tensor_value_info(name, DTYPES[dtype], axes) for name, (_, dtype, axes) in outputs.items()]
-        graph = helper.make_graph(self.nodes, self.name, self.inputs, infos, list(self.constants.values()))
+        graph = helper.make_graph([*nodes, *named], self.name, self.inputs, infos, constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="tidegate")
         model.ir_version = 8
         onnx.checker.check_model(model, full_check=True)
         return model
+
+    def _needed(self, names: set[str]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+        """The operators and constants that these values depend on: onnxruntime also computes what nobody asks for."""
+        nodes = []
+        for node in reversed(self.nodes):
+            if names.intersection(node.output):
+                nodes.append(node)
+                names |= {*node.input}
+        return nodes[::-1], [constant for constant in self.constants.values() if constant.name in names]
 
 
 class Node:
@@ -191,6 +210,14 @@ def concat(parts: Sequence[Array], axis: int = -1) -> Array:
     return np.concatenate(parts, axis) if node is None else node.graph.emit("Concat", *parts, axis=axis)
 
 
+def split(x: Array, sizes: Sequence[int]) -> list[Array]:
+    """The parts of the last axis, which have these sizes."""
+    if not isinstance(x, Node):
+        return np.split(x, np.cumsum(sizes)[:-1], -1)
+    parts: list[Array] = x.graph.emit("Split", x, np.array(sizes), outputs=len(sizes), axis=-1)
+    return parts
+
+
 def reshape(x: Array, shape: Sequence[int]) -> Array:
     """ONNX's reshape: −1 is inferred, 0 keeps the axis that stands at the same place."""
     if isinstance(x, Node):
@@ -241,13 +268,26 @@ def scan(step: Callable[..., Array], initial: Array, *sequences: Array) -> Array
         return np.stack(states)
     body = Graph("step", prefix="step_")
     after = step(*(body.input(f"step_in{i}", "float32", None) for i in range(1 + len(sequences))))
-    seen = body.emit("Identity", after)
-    infos = [helper.make_tensor_value_info(node.name, TensorProto.FLOAT, None) for node in (after, seen)]
-    graph = helper.make_graph(body.nodes, body.name, body.inputs, infos, list(body.constants.values()))
+    inner = body.inner([after, body.emit("Identity", after)])
     _, all_states = initial.graph.emit(
-        "Scan", initial, *sequences, outputs=2, body=graph, num_scan_inputs=len(sequences)
+        "Scan", initial, *sequences, outputs=2, body=inner, num_scan_inputs=len(sequences)
     )
     return all_states
+
+
+def choose(
+    condition: Node, then: Callable[[Graph], list[Node]], otherwise: Callable[[Graph], list[Node]]
+) -> list[Node]:
+    """What one of two functions returns: each writes into a graph of its own, which sees the names of that of the condition."""
+    branches = []
+    for name, function in (("then", then), ("else", otherwise)):
+        branch = Graph(name, prefix=f"{name}_")
+        branches.append(branch.inner(function(branch)))
+    count = len(branches[0].output)
+    found: list[Node] = condition.graph.emit(
+        "If", condition, outputs=count, then_branch=branches[0], else_branch=branches[1]
+    )
+    return found
 
 
 def smallest(x: Array) -> Array:

@@ -83,25 +83,27 @@ class Recurrence:
         return ops.reshape(outputs, (0, -1, self.units)), ops.reshape(last, (-1, self.units))
 
 
-def leaky_mean(x: Array, initial: Array, decay: float, K: int) -> Array:
-    """`s_t = decay·s_{t−1} + (1 − decay)·x_t` over (T, R, K) from (R, K): an RNN node whose activation is the identity."""
+def leaky_mean(x: Array, initial: Array, decays: NDArray[np.float64]) -> Array:
+    """`s_t = decay·s_{t−1} + (1 − decay)·x_t` over (T, R, K) from (R, K), with K decays: an RNN node whose activation is the
+    identity.
+    """
     if isinstance(x, ops.Node):
-        identity = np.eye(K, dtype=np.float32)[None]
+        K = len(decays)
         outputs, _ = x.graph.emit(
-            "RNN", x, (1 - decay) * identity, decay * identity, None, None, ops.expand(initial, 0),
+            "RNN", x, np.diag(1 - decays)[None].astype(np.float32), np.diag(decays)[None].astype(np.float32), None, None, ops.expand(initial, 0),
             outputs=2, hidden_size=K, activations=["Affine"], activation_alpha=[1.0], activation_beta=[0.0],
         )  # fmt: skip
         return ops.reshape(outputs, (0, -1, K))
     s, outputs = initial, []
     for x_t in x:
-        s = leaky_step(x_t, s, decay)
+        s = leaky_step(x_t, s, decays)
         outputs.append(s)
     return np.stack(outputs)
 
 
-def leaky_step(x: Array, before: Array, decay: float) -> Array:
+def leaky_step(x: Array, before: Array, decays: NDArray[np.float64]) -> Array:
     """One step of `leaky_mean`, over any axes."""
-    return x * np.float32(1 - decay) + before * np.float32(decay)
+    return x * (1 - decays).astype(np.float32) + before * decays.astype(np.float32)
 
 
 def _gru_step(w: Weights, x: Array, h: Array) -> tuple[Array, Array]:

@@ -57,7 +57,7 @@ def roughness(y: Tensor, lagged: Tensor, spread: Tensor, decay: float) -> Tensor
     return torch.where(weight > 0, torch.log(ratio) / ROUGHNESS_UNIT, 0.0)
 
 
-def unit(spread: Tensor, roughness: Tensor, *, seasonal: bool) -> Tensor:
+def change(spread: Tensor, roughness: Tensor, *, seasonal: bool) -> Tensor:
     """How large an error to reckon with: the smallest size of change from season to season (or from step to step, where no
     season is known), (T, R), from the spread (T, R) and the roughness (T, R, differences). The spread, before any is seen.
     """

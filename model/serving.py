@@ -1,7 +1,7 @@
 """The forecaster as it is served: its whole past in one state vector, computed by numpy or written as ONNX graphs.
 
 The same forecaster as `model.forecaster`, seen from the other side: observations move a state (`encode`), a state and a time
-give quantiles (`decode`). Shapes end in session, channel and feature: (…, B, C, n).
+give quantiles (`decode`). Shapes end in row and feature, (…, R, n), with a row for each channel of each session.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from model import ops
-from model.along import MADE, OneStep, Sequence
+from model.along import MADE, OneStep, Sequence, by_channel, part_of
 from model.architecture import Architecture
 from model.calibration import Bands
 from model.cells import CELLS
@@ -19,7 +19,7 @@ from model.ensemble import AnyForecaster, weights_of
 from model.head import Head, Origin, floor
 from model.hindsight import Hindsight
 from model.ops import Array
-from model.reading import LEVEL, SPREAD, Reader, Reading, mean, spread_of, summary, unit_of
+from model.reading import Reader, Reading, measures, unit_of
 from model.recurrences import Recurrence
 from model.waves import Waves
 
@@ -34,7 +34,7 @@ def state_layout(a: Architecture, members: int = 1) -> dict[str, StateSlice]:
     C, bands = len(a.channels), Bands.of(a)
     shapes: dict[str, tuple[int, ...]] = {
         "count": (1,),
-        "summary": (C, SPREAD.stop + 2 * len(a.differences)),
+        "summary": (C, 6 + 2 * len(a.differences)),
         "seen": (C, 3 + 2 * len(a.lags) + len(a.differences)),
         "hidden": (C, members * a.layers, CELLS[a.cell].vectors * a.units),
         "surprise": (C,),
@@ -77,7 +77,11 @@ class Serving:
 
     def step(self, values: Array, time: Array, covariates: Array | None, state: Array) -> tuple[Array, Array]:
         """`encode` for T = 1 in plain operators."""
-        return self._advance(OneStep(len(self.architecture.channels)), values, time, covariates, state)
+        return self._advance(OneStep(len(self.architecture.channels), nodes=False), values, time, covariates, state)
+
+    def encode_one(self, values: Array, time: Array, covariates: Array | None, state: Array) -> tuple[Array, Array]:
+        """`encode` for T = 1 with the same bits."""
+        return self._advance(OneStep(len(self.architecture.channels), nodes=True), values, time, covariates, state)
 
     def decode(self, state: Array, time: Array, future_covariates: Array | None) -> Array:
         """Quantiles (B, H, C, Q) of the H steps after the last observation, at `time` (B,); non-decreasing in Q."""
@@ -85,12 +89,15 @@ class Serving:
         C, H, Q = len(a.channels), a.horizon, len(a.quantiles)
         quantiles = self.head.quantiles(origin, self._ahead(time), self._future(future_covariates))
         if self.bands:
-            factor = ops.reshape(self.bands.factor(self._part(state, "correction"), self.head.horizons), (-1, Q))
+            factor = ops.reshape(
+                self.bands.factor(part_of(self.layout["correction"], state), self.head.horizons), (-1, Q)
+            )
             quantiles = self.bands.correct(ops.reshape(quantiles, (-1, Q)), factor)
-        quantiles = ops.reshape(quantiles, (-1, C, H, Q))
         if self.bands and origin.floor is not None:
-            quantiles = ops.maximum(quantiles, ops.expand(origin.floor, -1))
-        return ops.transpose(quantiles, 0, 2, 1, 3)
+            quantiles = ops.maximum(ops.reshape(quantiles, (-1, H * Q)), origin.floor)
+        if C == 1:
+            return ops.reshape(quantiles, (-1, H, 1, Q))
+        return ops.transpose(ops.reshape(quantiles, (-1, C, H, Q)), 0, 2, 1, 3)
 
     def explain(self, values: Array, time: Array, covariates: Array | None, state: Array) -> tuple[Array, Array, Array]:
         """Update gate, reset gate and hidden state at every step, each (B, T, C·L, N)."""
@@ -99,8 +106,7 @@ class Serving:
         found: tuple[list[Array], list[Array], list[Array]] = ([], [], [])
         for x, layers in zip(inputs, self.layers, strict=True):
             for layer in layers:
-                rows = ops.reshape(x, (0, -1, layer.inputs))
-                before = ops.reshape(next(starts), (-1, layer.vectors * layer.units))
+                rows, before = x, next(starts)
                 x, _ = layer.sequence(rows, before)  # noqa: PLW2901 - the next layer's input
                 for seen, value in zip(found, (*layer.gates(rows, x, before), x), strict=True):
                     seen.append(ops.reshape(value, (0, -1, len(a.channels), 1, layer.units)))
@@ -122,51 +128,56 @@ class Serving:
         outputs = along.before(ops.concat(ends), self._outputs(state))
         origin = self._origin_before(along, read, outputs, state)
         surprise, slices = self.hindsight.judge(along, origin, read.shared, read.y, state)
-        recent = self.layout["recent"]
+        recent, count = self.layout["recent"], along.end(read.y.number, 1)
         slices |= {
-            "count": ops.reshape(along.end(read.y.number, 1)[:, 0:1], (0, 1)),
-            "summary": ops.reshape(along.end(read.summary, self.layout["summary"].shape[1]), (0, -1)),
-            "seen": ops.reshape(along.end(read.seen, self.layout["seen"].shape[1]), (0, -1)),
-            "hidden": ops.reshape(ops.concat(hidden), (0, -1)),
+            "count": count if len(self.architecture.channels) == 1 else count[:, 0:1],
+            "summary": along.end(read.summary, self.layout["summary"].shape[1]),
+            "seen": along.end(read.seen, self.layout["seen"].shape[1]),
+            "hidden": ops.reshape(ops.concat(hidden), (-1, self.layout["hidden"].size)),
             "recent": along.remember(values, state, recent.offset, recent.shape[0]),
         }
         return ops.concat([slices[name] for name, part in self.layout.items() if part.size]), along.answers(surprise)
 
     def _origin_before(self, along: OneStep | Sequence, read: Reading, outputs: Array, state: Array) -> Origin:
         """The step before each, as a place to forecast from."""
-        recalled, present = read.recalled or (None, None)
-        seen = along.before(read.seen, self._part(state, "seen"))
-        return Origin(
-            last=along.before(read.summary[..., 0:1], summary(self, state)[..., 0:1]),
-            level=read.level_before,
-            unit=unit_of(read.spread_before, seen, self.architecture),
-            floor=None if self.architecture.signed else floor(read.level_before, read.spread_before),
-            seen=seen,
-            outputs=outputs,
-            recalled=recalled,
-            present=present,
+        places, seen = self.hindsight.head.places.size, self.layout["seen"]
+        return self._place(
+            last=along.rows(along.before(read.summary[..., 0:1], part_of(self.layout["summary"], state)[..., 0:1]), 1),
+            level=along.rows(read.level_before, 1),
+            spread=along.rows(read.spread_before, 1),
+            seen=along.rows(along.before(read.seen, part_of(seen, state)), seen.shape[1]),
+            outputs=along.rows(outputs, len(self.weights) * self.architecture.units),
+            recalled=tuple(along.rows(part, places) for part in read.recalled or ()),
         )
 
     def _origin(self, state: Array) -> Origin:
         """The last step, as a place to forecast from."""
-        recent, known = self.layout["recent"], summary(self, state)
-        C, places = len(self.architecture.channels), self.head.places
-        level = mean(known[..., LEVEL])
-        spread, seen = spread_of(known[..., SPREAD], level), self._part(state, "seen")
-        recalled = present = None
+        a, places, recent = self.architecture, self.head.places, self.layout["recent"]
+        last, _, means = ops.split(part_of(self.layout["summary"], state), [1, 1, 4 + 2 * len(a.differences)])
+        level, spread, _ = measures(means, a)
+        recalled: tuple[Array, ...] = ()
         if places.size:
-            recalled = ops.take(state, recent.offset + places * C + np.arange(C)[:, None], 1)
-            count = ops.expand(state[:, self.layout["count"].span], 1)
-            present = ~ops.isnan(recalled) & (count > (recent.shape[0] - 1 - places).astype(np.float32))
+            C = len(a.channels)
+            lags = tuple((recent.shape[0] + 1 - places).tolist())
+            count = by_channel(state[:, self.layout["count"].span], C, 1)
+            values = OneStep(C, nodes=False).lags(state, state, recent.offset, recent.shape[0] + 1, lags)
+            recalled = values, ~ops.isnan(values) & (count > (recent.shape[0] - 1 - places).astype(np.float32))
+        seen = part_of(self.layout["seen"], state)
+        return self._place(last, level, spread, seen, self._outputs(state), recalled)
+
+    def _place(
+        self, last: Array, level: Array, spread: Array, seen: Array, outputs: Array, recalled: tuple[Array, ...]
+    ) -> Origin:
+        """A place to forecast from, as matrices with a row each."""
         return Origin(
-            last=known[..., 0:1],
+            last=last,
             level=level,
             unit=unit_of(spread, seen, self.architecture),
             floor=None if self.architecture.signed else floor(level, spread),
             seen=seen,
-            outputs=self._outputs(state),
-            recalled=recalled,
-            present=present,
+            outputs=outputs,
+            recalled=recalled[0] if recalled else None,
+            present=recalled[1] if recalled else None,
         )
 
     def _head(self) -> Head:
@@ -186,8 +197,7 @@ class Serving:
         a = self.architecture
         if not a.cycles:
             return None
-        waves, C = self.waves.at(ops.expand(time, 1)), len(a.channels)
-        return ops.reshape(ops.concat([waves] * C), (-1, len(self.waves.periods))) if C > 1 else waves
+        return by_channel(self.waves.at(ops.expand(time, 1)), len(a.channels), len(self.waves.periods))
 
     def _future(self, future_covariates: Array | None) -> list[Array]:
         """Columns (R·H, K') of the covariates known ahead, if there are any."""
@@ -199,18 +209,14 @@ class Serving:
         parts = zip(found, self.known_ahead.widths, strict=True)
         return [ops.reshape(ops.concat([part] * C) if C > 1 else part, (-1, width)) for part, width in parts]
 
-    def _part(self, state: Array, name: str) -> Array:
-        """One slice of the state for each channel, (B, C, ·)."""
-        part = self.layout[name]
-        return ops.reshape(state[:, part.span], (0, part.shape[0], part.size // part.shape[0]))
-
     def _outputs(self, state: Array) -> Array:
-        """What each member's last layer put out, side by side, (B, C, members·N)."""
+        """What each member's last layer put out, side by side, (R, members·N)."""
         a = self.architecture
-        return ops.concat([last[..., 0 : a.units] for last in self._hidden(state)[a.layers - 1 :: a.layers]])
+        last = self._hidden(state)[a.layers - 1 :: a.layers]
+        return ops.concat([one if CELLS[a.cell].vectors == 1 else one[:, 0 : a.units] for one in last])
 
     def _hidden(self, state: Array) -> list[Array]:
-        """The state of each layer of each member, (B, C, V·N)."""
-        C, layers, width = self.layout["hidden"].shape
-        hidden = ops.reshape(state[:, self.layout["hidden"].span], (0, C, layers * width))
-        return [hidden[..., i * width : (i + 1) * width] for i in range(layers)]
+        """The state of each layer of each member, (R, V·N)."""
+        _, layers, width = self.layout["hidden"].shape
+        hidden = part_of(self.layout["hidden"], state)
+        return ops.split(hidden, [width] * layers) if layers > 1 else [hidden]

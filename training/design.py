@@ -33,6 +33,7 @@ def design(panel: Panel, split: Split, config: FitConfig) -> Architecture:
         seasons=expected_seasons(panel, split, config.seasons).steps,
         cycles=() if panel.clock is Kind.ORDER else features.usable_cycles(panel.frequency, longest * panel.frequency),
         signed=any((values < 0).any() for values in train),
+        by_change=len(panel.series) * len(panel.channels) > 1,
         cell=config.cell,
         layers=config.layers,
         units=config.units,

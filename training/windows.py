@@ -117,10 +117,14 @@ class Windows:
         }
 
     def _scale(self, tracked: Tracked, truth: NDArray[np.float32]) -> Tensor:
-        """The unit of the loss at each step, (T, C): errors count both relative to the values and to seasonal changes."""
+        """The unit of the loss at each step, (T, C): errors count relative to the values and, where there are several
+        series, to seasonal changes too.
+        """
         a = self.architecture
         size = torch.maximum(tracked.spread, torch.from_numpy(_size(truth, signed=a.signed)))
-        change = scaling.unit(tracked.spread, tracked.roughness, seasonal=bool(a.seasons)) / tracked.spread
+        if not a.by_change:
+            return size
+        change = scaling.change(tracked.spread, tracked.roughness, seasonal=bool(a.seasons)) / tracked.spread
         return size / (1 + CHANGE_WEIGHT / change.clamp_min(LEAST_CHANGE))
 
 

@@ -166,7 +166,8 @@ def test_surprise_is_one_at_the_median_and_falls_smoothly_to_zero_far_out(served
 def test_surprise_is_uniform_and_coverage_right_where_the_noise_changes(tmp_path):
     """With weights as they are before training: forecasts near the plain ones, whose bands know nothing."""
     torch.manual_seed(0)
-    served = Served(tmp_path, Forecaster(Architecture(HOUR, 30, LEVELS, ("y",), seasons=(24,), units=8, head=4)).eval())
+    architecture = Architecture(HOUR, 30, LEVELS, ("y",), seasons=(24,), by_change=True, units=8, head=4)
+    served = Served(tmp_path, Forecaster(architecture).eval())
     random = np.random.default_rng(1)
     loudness = np.repeat([1.0, 5.0, 0.2], 3000)
     values = (100 + loudness * random.standard_normal(9000)).astype(np.float32)[:, None]

@@ -1,6 +1,7 @@
 """What is exported is what was trained: one forecaster, three computations."""
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -24,11 +25,17 @@ ARCHITECTURES = {
         "signed": True,
         "cell": "lstm",
         "layers": 2,
+        "by_change": True,
     },
     "torch's GRU with past covariates only": {"channels": ("y",), "covariates": HOLIDAY[:1], "cell": "gru-reset-after"},
-    "a plain recurrent network of two layers": {"channels": ("y",), "cell": "rnn", "layers": 2},
-    "no seasons, no calendar": {"channels": ("y",), "seasons": (), "cycles": ()},
-    "a season longer than the horizon and one shorter": {"channels": ("y",), "seasons": (4, 30), "horizon": 9},
+    "a plain recurrent network of two layers": {"channels": ("a", "b"), "cell": "rnn", "layers": 2, "signed": True},
+    "no seasons, no calendar": {"channels": ("y",), "seasons": (), "cycles": (), "by_change": True},
+    "a season longer than the horizon and one shorter": {
+        "channels": ("y",),
+        "seasons": (4, 30),
+        "horizon": 9,
+        "by_change": True,
+    },
     "a single quantile": {"channels": ("y",), "quantiles": (0.5,)},
 }
 
@@ -64,6 +71,17 @@ def test_the_same_weights_give_the_same_bytes(tmp_path):
         exported(tmp_path / name, channels=("y",))
         texts.append([(tmp_path / name / f"{graph}.onnx").read_bytes() for graph in GRAPHS])
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_a_graph_computes_nothing_that_nobody_asks_for(graph, tmp_path):
+    exported(tmp_path, channels=("y",))
+    model = onnx.load(tmp_path / f"{graph}.onnx").graph
+    branches = [one.g for node in model.node for one in node.attribute if one.type == onnx.AttributeProto.GRAPH]
+    assert len(branches) == (2 if graph == "encoder" else 0)
+    for part in (model, *branches):
+        asked = {name for node in part.node for name in node.input} | {output.name for output in part.output}
+        assert all(asked.intersection(node.output) for node in part.node)
 
 
 @pytest.mark.parametrize("graph", ["encoder", "decoder", "step", "explain"])
