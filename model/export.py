@@ -12,7 +12,8 @@ import onnx
 from model import contract
 from model.contract import Bundle
 from model.ensemble import AnyForecaster
-from model.ops import Graph, Node, choose
+from model.graph import Graph, Node
+from model.ops import choose
 from model.parity import check_parity
 from model.serving import Serving
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model import ops
+from model.graph import Node
 from model.ops import Array
 
 Weights = Mapping[str, NDArray[np.float32]]
@@ -49,7 +50,7 @@ class Recurrence:
 
     def sequence(self, x: Array, state: Array) -> tuple[Array, Array]:
         """Inputs (T, R, I) and state (R, V·N) to outputs (T, R, N) and the last state."""
-        if isinstance(x, ops.Node):
+        if isinstance(x, Node):
             return {"lstm": _lstm_node, "rnn": _rnn_node}.get(self.cell, self._gru_node)(self.weights, x, state)
         outputs = []
         for x_t in x:
@@ -73,7 +74,7 @@ class Recurrence:
         a = ops.sigmoid(x @ w["W"][:, : 2 * N] + before @ w["U"][:, : 2 * N] + bias[: 2 * N])
         return a[..., :N], a[..., N:]
 
-    def _gru_node(self, w: Weights, x: ops.Node, state: Array) -> tuple[Array, Array]:
+    def _gru_node(self, w: Weights, x: Node, state: Array) -> tuple[Array, Array]:
         reset_after = self.cell == "gru-reset-after"
         bias = np.concatenate([w["b"], w.get("b_recurrent", np.zeros_like(w["b"]))])
         outputs, last = x.graph.emit(
@@ -87,7 +88,7 @@ def leaky_mean(x: Array, initial: Array, decays: NDArray[np.float64]) -> Array:
     """`s_t = decay·s_{t−1} + (1 − decay)·x_t` over (T, R, K) from (R, K), with K decays: an RNN node whose activation is the
     identity.
     """
-    if isinstance(x, ops.Node):
+    if isinstance(x, Node):
         K = len(decays)
         outputs, _ = x.graph.emit(
             "RNN", x, np.diag(1 - decays)[None].astype(np.float32), np.diag(decays)[None].astype(np.float32), None, None, ops.expand(initial, 0),
@@ -144,7 +145,7 @@ def _rnn_step(w: Weights, x: Array, h: Array) -> tuple[Array, Array]:
     return h, h
 
 
-def _rnn_node(w: Weights, x: ops.Node, state: Array) -> tuple[Array, Array]:
+def _rnn_node(w: Weights, x: Node, state: Array) -> tuple[Array, Array]:
     N = int(w["U"].shape[0])
     bias = np.concatenate([w["b"], np.zeros_like(w["b"])])
     outputs, last = x.graph.emit(
@@ -153,7 +154,7 @@ def _rnn_node(w: Weights, x: ops.Node, state: Array) -> tuple[Array, Array]:
     return ops.reshape(outputs, (0, -1, N)), ops.reshape(last, (-1, N))
 
 
-def _lstm_node(w: Weights, x: ops.Node, state: Array) -> tuple[Array, Array]:
+def _lstm_node(w: Weights, x: Node, state: Array) -> tuple[Array, Array]:
     N = int(w["U"].shape[0])
     h, c = state[..., :N], state[..., N:]
     bias = np.concatenate([w["b"], np.zeros_like(w["b"])])
