@@ -158,11 +158,8 @@ class Forecaster(nn.Module):
     def _unit(self, tracked: Tracked) -> Tensor:
         """In what the network sees lags and anchors and makes residuals, (T, R)."""
         a = self.architecture
-        return (
-            scaling.change(tracked.spread, tracked.roughness, seasonal=bool(a.seasons))
-            if a.by_change
-            else tracked.spread
-        )
+        change = scaling.change(tracked.spread, tracked.roughness, seasonal=bool(a.seasons))
+        return change if a.by_change else torch.minimum(tracked.spread, scaling.MOST_CHANGES * change)
 
     def _residuals(self, z: Tensor) -> Tensor:
         """Non-decreasing residual quantiles: the middle one is free, each other is a step of at least zero from the next."""

@@ -128,9 +128,8 @@ class Reader:
     ) -> Array:
         """The channel's own past, as `Forecaster.see` has it."""
         a, last, gap = self.architecture, newest[..., 0:1], newest[..., 1:2]
-        centre, unit = (level if a.signed else None), spread
-        if a.by_change:
-            centre, unit = last, spread * ops.smallest(sizes[..., 1:] if a.seasons else sizes)
+        unit = spread * _share_of_spread(ops.smallest(sizes[..., 1:] if a.seasons else sizes), a)
+        centre = last if a.by_change else level if a.signed else None
         return ops.concat([
             _normalise(last, level if a.signed else None, spread),
             gap / (gap + GAP_SCALE),
@@ -178,10 +177,13 @@ def _normalise(values: Array, centre: Array | None, unit: Array) -> Array:
 
 def unit_of(spread: Array, seen: Array, a: Architecture) -> Array:
     """The unit of forecasts from the spread (…, 1) and what is seen, which ends with the roughness."""
-    if not a.by_change:
-        return spread
     rough = seen[..., 3 + 2 * len(a.lags) + bool(a.seasons) :]
-    return spread * ops.exp(ops.smallest(rough) * scaling.ROUGHNESS_UNIT)
+    return spread * _share_of_spread(ops.exp(ops.smallest(rough) * scaling.ROUGHNESS_UNIT), a)
+
+
+def _share_of_spread(change: Array, a: Architecture) -> Array:
+    """The unit in spreads, from the smallest seasonal change in spreads, as `Forecaster` has it."""
+    return change if a.by_change else ops.clip(change * scaling.MOST_CHANGES, None, 1.0)
 
 
 def measures(means: Array, a: Architecture) -> tuple[Array, Array, Array]:

@@ -15,6 +15,9 @@ SHORTEST_SEASON = 4  # for the half-lives, where there is no season
 SMALLEST_SPREAD = 1e-30
 LARGEST_CHANGE = 3.0
 SMOOTHEST, ROUGHNESS_UNIT = 1e-3, 3.0
+MOST_CHANGES = (
+    10.0  # seasonal changes that a spread counts for at most: a constant has none, and its bands must be narrow
+)
 BLOCK = 128
 
 
