@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from app import answers, requests
+from app.acquaintance import Acquaintance
 from app.engine.forecast import Wish
 from app.engine.operations.base import Context, Operation, Work
 from app.engine.operations.looking import Describe, Description, Follow, Peeked
 from app.engine.operations.opening import Close, Opened
 from app.engine.operations.rows import Stepped
 from app.engine.operations.taken import Answer
+from app.engine.roster import Roster
 from app.engine.session import Key
 from app.errors import Refusal
 from app.frames import (
@@ -24,6 +26,7 @@ from app.frames import (
     CloseFrame,
     ColumnsFrame,
     ColumnsSteppedFrame,
+    OneFrame,
     OpenedFrame,
     OpenFrame,
     PeekedFrame,
@@ -64,10 +67,12 @@ class Asked(NamedTuple):
     weight: int = 1
 
 
-def ask(frame: AnyFrame, incarnations: Mapping[Key, int]) -> Asked:
-    """What a frame asks on a socket that has met sessions of these incarnations."""
+def ask(frame: AnyFrame, known: Acquaintance) -> Asked:
+    """What a frame asks on a socket with this acquaintance."""
     try:
-        return _ask(frame, incarnations)
+        if isinstance(frame, ColumnsFrame):
+            return _ask_columns(frame, known.roster(frame.sessions), known)
+        return _ask(frame, known.incarnations)
     except Refusal as refusal:
         return Asked(_op(frame), frame.ref, Refused(_keys(frame), refusal), _never)
 
@@ -82,14 +87,19 @@ def update_frame(key: Key, stepped: Stepped) -> UpdateFrame:
     return UpdateFrame(**answers.stepped_fields(key.id, stepped, int))
 
 
-def _ask(frame: AnyFrame, incarnations: Mapping[Key, int]) -> Asked:
+def _ask_columns(frame: ColumnsFrame, sessions: Roster, known: Acquaintance) -> Asked:
+    weight = 1 + len(sessions) // SESSIONS_OF_WEIGHT
+    try:
+        operation = requests.to_columns(frame, sessions, known.incarnations)
+    except Refusal as refusal:
+        return Asked("steps", frame.ref, Refused(sessions, refusal), _never)
+    return Asked("steps", frame.ref, operation, partial(_columns, frame, operation.wish), weight)
+
+
+def _ask(frame: OneFrame, incarnations: Mapping[Key, int]) -> Asked:
     if isinstance(frame, StepFrame):
         key = _key(frame)
         return Asked("step", frame.ref, requests.to_steps(key, frame, incarnations.get(key)), partial(_stepped, frame))
-    if isinstance(frame, ColumnsFrame):
-        operation = requests.to_columns(TENANT, frame, incarnations)
-        weight = 1 + len(frame.sessions) // SESSIONS_OF_WEIGHT
-        return Asked("steps", frame.ref, operation, partial(_columns, frame, operation.wish), weight)
     if isinstance(frame, PeekFrame):
         return Asked("peek", frame.ref, requests.to_peek(_key(frame), frame), partial(_peeked, frame))
     if isinstance(frame, OpenFrame):
@@ -140,8 +150,9 @@ def _incarnation(frame: CloseFrame, incarnations: Mapping[Key, int]) -> int | No
 
 
 def _keys(frame: AnyFrame) -> Sequence[Key]:
+    """Whose answers come in their order; those of a list that cannot be read are nobody's."""
     if isinstance(frame, ColumnsFrame):
-        return [Key(TENANT, name) for name in dict.fromkeys(frame.sessions)]
+        return []
     if isinstance(frame, OpenFrame):
         return [Key(TENANT, frame.id)] if frame.id else []
     return [_key(frame)]

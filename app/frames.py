@@ -11,9 +11,19 @@ from msgspec import Struct
 from app import encoding
 from app.errors import InvalidRequest
 from app.replies import ColumnsReply, PeekedReply, Reply, SessionFacts, SteppedReply
-from app.schemas import ColumnsRequest, Incarnation, OpenRequest, PeekRequest, Request, SessionId, StepsRequest
+from app.schemas import (
+    ColumnsRequest,
+    Incarnation,
+    OpenRequest,
+    PeekRequest,
+    Request,
+    SessionId,
+    SessionIds,
+    StepsRequest,
+)
 
 Ref = int | str | None
+UNREADABLE = (msgspec.MsgspecError, RecursionError, UnicodeError)
 
 
 class OpenFrame(OpenRequest, tag_field="op", tag="open", kw_only=True):
@@ -64,7 +74,8 @@ class CloseFrame(Request, tag_field="op", tag="close", kw_only=True):
     incarnation: Incarnation | None = None
 
 
-AnyFrame = OpenFrame | StepFrame | ColumnsFrame | PeekFrame | SubscribeFrame | UnsubscribeFrame | CloseFrame
+OneFrame = OpenFrame | StepFrame | PeekFrame | SubscribeFrame | UnsubscribeFrame | CloseFrame  # about one session
+AnyFrame = OneFrame | ColumnsFrame
 
 
 class OpenedFrame(SessionFacts, tag_field="op", tag="opened", kw_only=True):
@@ -155,19 +166,27 @@ class Codec(NamedTuple):
     encode: Callable[[Any], bytes]
     decode_frame: Callable[[bytes], AnyFrame]
     decode_ref: Callable[[bytes], _OnlyRef]
+    decode_ids: Callable[[bytes], list[str]]
 
     def decode(self, data: bytes) -> AnyFrame:
         """One frame; raises InvalidRequest."""
         try:
             return self.decode_frame(data)
-        except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        except UNREADABLE as error:
             raise InvalidRequest(f"the frame is not valid: {str(error)[:200]}") from error
+
+    def session_ids(self, written: bytes) -> list[str]:
+        """The ids of a frame's `sessions`; raises InvalidRequest."""
+        try:
+            return self.decode_ids(written)
+        except UNREADABLE as error:
+            raise InvalidRequest(f"the frame's sessions are not valid: {str(error)[:200]}") from error
 
     def ref(self, data: bytes) -> Ref:
         """The `ref` of a frame that is not valid, if that can be read."""
         try:
             return self.decode_ref(data).ref
-        except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        except UNREADABLE:
             return None
 
 
@@ -177,6 +196,7 @@ JSON = Codec(
     encode=encoding.JSON.encode,
     decode_frame=msgspec.json.Decoder(AnyFrame).decode,
     decode_ref=msgspec.json.Decoder(_OnlyRef).decode,
+    decode_ids=msgspec.json.Decoder(SessionIds).decode,
 )
 MESSAGE_PACK = Codec(
     subprotocol="tidegate.v1.msgpack",
@@ -184,5 +204,6 @@ MESSAGE_PACK = Codec(
     encode=encoding.MESSAGE_PACK.encode,
     decode_frame=msgspec.msgpack.Decoder(AnyFrame).decode,
     decode_ref=msgspec.msgpack.Decoder(_OnlyRef).decode,
+    decode_ids=msgspec.msgpack.Decoder(SessionIds).decode,
 )
 CODECS = {codec.subprotocol: codec for codec in (JSON, MESSAGE_PACK)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
-from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -18,6 +17,7 @@ from app.engine.operations.looking import Peek
 from app.engine.operations.opening import NO_HISTORY, Open
 from app.engine.operations.series import ForecastSeries, Series
 from app.engine.operations.stepping import TakeColumns, TakeSteps
+from app.engine.roster import Roster
 from app.engine.session import Key
 from app.engine.steps import Place
 from app.errors import InvalidRequest, SessionNotFound, pointing_at
@@ -75,25 +75,21 @@ def to_steps(key: Key, asked: StepsRequest, incarnation: int | None = None) -> T
     )
 
 
-def to_columns(tenant: str, asked: ColumnsRequest, incarnations: Mapping[Key, int] = NO_INCARNATIONS) -> TakeColumns:
-    """One observation for each of many sessions, of these incarnations where they are known.
-
-    Raises InvalidRequest when a session is named twice.
-    """
-    count = len(asked.sessions)
+def to_columns(
+    asked: ColumnsRequest, sessions: Roster, incarnations: Mapping[Key, int] = NO_INCARNATIONS
+) -> TakeColumns:
+    """One observation for each of many sessions, of these incarnations where they are known."""
+    count = len(sessions)
     for name, column in (("values", asked.values), ("steps", asked.steps), *(asked.covariates or {}).items()):
         if column and len(column) != count:
             raise InvalidRequest(f"{name} has {len(column)} entries, but there are {count} sessions")
-    if len(set(asked.sessions)) < count:
-        raise InvalidRequest("a session is named twice; send its observations in one 'step' or in frames of their own")
-    keys = list(map(Key, repeat(tenant), asked.sessions))
     return TakeColumns(
-        keys=keys,
+        keys=sessions,
         table=_values(asked.values),
         steps=asked.steps or None,
         covariates=_named("covariates", asked.covariates),
         wish=_wish_or_none(asked.forecast),
-        incarnations=list(map(incarnations.get, keys)) if incarnations else None,
+        incarnations=list(map(incarnations.get, sessions)) if incarnations else None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 MOST_SERIES = 10_000
 MOST_COLUMNS = 10_000
@@ -42,6 +42,7 @@ Level = Annotated[float, Meta(gt=0, lt=1)]
 Levels = Annotated[list[Level], Meta(min_length=1, max_length=MOST_LEVELS, description="quantile levels")]
 Horizon = Annotated[int, Meta(ge=1, le=LARGEST_STEP, description="steps to forecast, at most the model's horizon")]
 SessionId = Annotated[str, Meta(pattern=ID_PATTERN, description="letters, digits and _.:~@=+-, at most 128")]
+SessionIds = Annotated[list[SessionId], Meta(min_length=1, max_length=MOST_COLUMNS)]
 Incarnation = Annotated[
     str, Meta(pattern="^[0-9a-f]{16}$", description="only the session of this incarnation is meant, no other of its id")
 ]
@@ -112,9 +113,9 @@ class StepsRequest(Request, kw_only=True):
 
 
 class ColumnsRequest(Request, kw_only=True):
-    """One observation for each of many sessions."""
+    """One observation for each of many sessions, `SessionIds`, which are not read where the same list was read before."""
 
-    sessions: Annotated[list[SessionId], Meta(min_length=1, max_length=MOST_COLUMNS)]
+    sessions: Raw
     values: Values
     steps: Annotated[list[Step | None], Meta(max_length=MOST_COLUMNS)] | None = None
     covariates: Named | None = None

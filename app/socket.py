@@ -12,6 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from app.acquaintance import Acquaintance
 from app.conversation import Asked, ask, error_frame, update_frame
 from app.engine.operations.opening import Opened
 from app.engine.operations.rows import Stepped
@@ -19,7 +20,7 @@ from app.engine.session import Key
 from app.engine.task import Task
 from app.errors import Internal, Refusal
 from app.frames import Codec, DrainingFrame
-from app.service import Service
+from app.service import TENANT, Service
 from app.websocket import Wire
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Socket:
         self._weight = 0  # of all that is unanswered or unread
         self._updates: dict[Key, Stepped] = {}
         self._subscribed: set[Key] = set()
-        self._incarnations: dict[Key, int] = {}
+        self._known = Acquaintance(TENANT, codec.session_ids)
         self._is_turn_due = False
         self._patience: asyncio.TimerHandle | None = None
 
@@ -102,7 +103,7 @@ class Socket:
         except Refusal as refusal:
             self._refuse_at_once("invalid", self._codec.ref(data), refusal)
             return
-        asked = ask(frame, self._incarnations)
+        asked = ask(frame, self._known)
         try:
             self._service.submit(asked.operation, partial(self._on_answer, asked), self._line)
         except Refusal as refusal:
@@ -111,7 +112,7 @@ class Socket:
             self._weight += asked.weight
             if asked.op in ENDING:
                 for key in asked.operation.keys:
-                    self._incarnations.pop(key, None)
+                    self._known.incarnations.pop(key, None)
 
     def _on_answer(self, asked: Asked, task: Task) -> None:
         if not self._wire.is_open:
@@ -161,7 +162,7 @@ class Socket:
     def _follow(self, asked: Asked, reply: Any) -> None:
         """Remember what the client knows now: which sessions it has met, and which it wants to hear of."""
         if isinstance(reply, Opened):
-            self._incarnations[asked.operation.keys[0]] = reply.session.incarnation
+            self._known.incarnations[asked.operation.keys[0]] = reply.session.incarnation
         elif asked.op == SUBSCRIBE:
             (key,) = asked.operation.keys
             self._subscribed.add(key)

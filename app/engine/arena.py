@@ -34,6 +34,7 @@ class Arena:
         self._slots: dict[Key, int] = {}
         self._free: list[int] = []
         self._metadata: dict[int, bytes] = {}
+        self.changes = 0  # how often somebody came or left
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -48,7 +49,7 @@ class Arena:
 
     def gather(self, slots: Sequence[int] | Slots) -> Floats:
         """The states (N, S) in these slots."""
-        return self._states[np.asarray(slots, np.intp)]
+        return self._states.take(np.asarray(slots, np.intp), axis=0)
 
     def coverage(self) -> Coverage | None:
         """How the bands of all sessions here did. Any thread may ask."""
@@ -56,7 +57,7 @@ class Arena:
 
     def facts(self, slots: Sequence[int] | Slots) -> Facts:
         """The facts (N,) in these slots."""
-        return self._facts[np.asarray(slots, np.intp)]
+        return self._facts.take(np.asarray(slots, np.intp))
 
     def metadata(self, slot: int) -> bytes:
         return self._metadata.get(slot, NO_METADATA)
@@ -77,6 +78,7 @@ class Arena:
 
     def add(self, key: Key, metadata: bytes) -> int:
         """A slot for a session that has none, which `scatter` fills. There must be room."""
+        self.changes += 1
         if self._free:
             slot = self._free.pop()
             self._keys[slot] = key
@@ -104,6 +106,7 @@ class Arena:
         slot = self._slots.pop(key, None)
         if slot is None:
             return
+        self.changes += 1
         self._keys[slot] = None
         self._used[slot] = NEVER
         self._metadata.pop(slot, None)

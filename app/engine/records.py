@@ -1,12 +1,18 @@
-"""Sessions as the store keeps them: which record lies where, and what a tick's changes mean for records."""
+"""Sessions as the store keeps them: what a tick's changes mean for records."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from app.engine.arrays import Floats
+from app.engine.places import stored
+from app.engine.roster import Roster
 from app.engine.runtime import Model
 from app.engine.session import FACTS, Ending, Facts, Key, Session, unpack
 from app.stores.base import Place, Record, Table
@@ -28,8 +34,8 @@ class Moved:
 
     def records(self) -> list[Record]:
         """The sessions as the store keeps them."""
-        headers = map(operator.add, _divided(self.facts.tobytes(), FACTS.itemsize), self.tails)
-        return list(map(Record, headers, _divided(self.states.tobytes(), self.states[0].nbytes)))
+        headers = map(operator.add, _bytes_of_rows(self.facts, FACTS.itemsize), self.tails)
+        return list(map(Record, headers, _bytes_of_rows(self.states, self.states[0].nbytes)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ def transaction(
         puts[stored(Table.GONE, end.key)] = Record(end.ending.pack())
         deletes.append(stored(Table.LIVE, end.key))
     for move in moved:
-        puts.update(zip((stored(Table.LIVE, key) for key in move.keys), move.records(), strict=True))
+        puts.update(zip(_live_places(move.keys), move.records(), strict=True))
         if move.created:
             ends = [stored(Table.GONE, key) for key in move.keys]
             for end_place in ends:
@@ -65,20 +71,11 @@ def transaction(
     return puts, deletes
 
 
-def stored(table: Table, key: Key) -> Place:
-    """Where the record of a session is kept."""
-    return Place(table, stored_key(key))
+def _live_places(keys: Sequence[Key]) -> Sequence[Place]:
+    return keys.places if isinstance(keys, Roster) else [stored(Table.LIVE, key) for key in keys]
 
 
-def stored_key(key: Key) -> bytes:
-    """The key of a session's record: sessions of one tenant are neighbours, in the order of their ids."""
-    return f"{key.tenant}\0{key.id}".encode()
-
-
-def key_of(stored_key: bytes) -> Key:
-    """Whose record lies under a key."""
-    return Key(*stored_key.decode().split("\0", 1))
-
-
-def _divided(data: bytes, size: int) -> list[bytes]:
-    return [data[start : start + size] for start in range(0, len(data), size)]
+def _bytes_of_rows(array: NDArray[Any], size: int) -> list[bytes]:
+    """The bytes of every row of `size` bytes, copied one by one."""
+    rows: list[bytes] = np.ascontiguousarray(array).view(f"V{size}").ravel().tolist()
+    return rows

@@ -12,8 +12,10 @@ import numpy as np
 from app.engine.arena import Arena, Slots
 from app.engine.arrays import Flags, Floats
 from app.engine.coverage import Coverage
-from app.engine.records import Ended, Moved, key_of, session_in, stored, stored_key, transaction
+from app.engine.places import key_of, stored, stored_key
+from app.engine.records import Ended, Moved, session_in, transaction
 from app.engine.registry import Models
+from app.engine.roster import Found, Roster
 from app.engine.runtime import Model
 from app.engine.session import FACTS, Build, Ending, Facts, Key, Session, unpack
 from app.errors import ModelMismatch, Moment, Refusal, SessionGone, SessionNotFound, StoreUnavailable
@@ -142,11 +144,16 @@ class Sessions:
         return self._residents(keys), refused
 
     def _residents(self, keys: Sequence[Key]) -> list[Residents]:
+        if isinstance(keys, Roster) and keys.found and keys.found.holds:
+            return [Residents(keys.found.arena, np.arange(len(keys)), keys.found.slots)]
         found = []
         for arena in self._arenas.values():
             slots = list(map(arena.slots.get, keys))
             if None not in slots:
-                return [Residents(arena, np.arange(len(keys)), np.array(slots, np.intp))]
+                index = np.array(slots, np.intp)
+                if isinstance(keys, Roster):
+                    keys.found = Found(arena, arena.changes, index)
+                return [Residents(arena, np.arange(len(keys)), index)]
             places = [place for place, slot in enumerate(slots) if slot is not None]
             if places:
                 found.append(Residents(arena, np.array(places), np.array([slots[place] for place in places], np.intp)))
@@ -249,11 +256,10 @@ class Sessions:
     def _settle(self, move: Moved) -> None:
         """Make sessions resident as they are now, the last of them where not all have room."""
         arena = self._arenas[move.model.build]
-        slots = [None] if move.created else list(map(arena.slots.get, move.keys))
-        if None not in slots:
-            index = np.array(slots, np.intp)
-            arena.scatter(index, move.facts, move.states)
-            self.touch(arena, index)
+        residents = [] if move.created else self._residents(move.keys)
+        if len(residents) == 1 and residents[0].arena is arena and len(residents[0].slots) == len(move.keys):
+            arena.scatter(residents[0].slots, move.facts, move.states)
+            self.touch(arena, residents[0].slots)
             return
         newest = slice(-self.limits.resident, None)
         keys, tails = move.keys[newest], move.tails[newest]

@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app import requests
+from app.acquaintance import Acquaintance
 from app.conversation import ask
 from app.engine.backlog import TickLimits
 from app.engine.engine import Engine
@@ -117,10 +118,11 @@ def measured(codec: Codec, models: Models, store: Store, sessions: int, rounds: 
 
 
 def tick(engine: Engine, codec: Codec, watch: Stopwatch, frames: list[bytes]) -> None:
+    known = Acquaintance("", codec.session_ids)
     with watch.stage("decode"):
         read = [codec.decode(frame) for frame in frames]
     with watch.stage("ask"):
-        asked = [ask(frame, {}) for frame in read]
+        asked = [ask(frame, known) for frame in read]
         tasks = [Task(one.operation) for one in asked]
     engine.tick(tasks)
     assert not any(task.error for task in tasks), tasks[0].error

@@ -195,9 +195,10 @@ class _Fitting:
 
 def _agree(said: Said, facts: NDArray[np.generic]) -> Flags:
     """Where nothing is said, or what is a fact."""
-    if said is None or not any(number is not None for number in said):
+    unsaid = len(facts) if said is None else said.count(None)
+    if said is None or unsaid == len(said):
         return np.ones(len(facts), np.bool_)
-    if None in said:
+    if unsaid:
         return np.array([number is None or number == fact for number, fact in zip(said, facts.tolist(), strict=True)])
     try:
         flags: Flags = np.array(said, facts.dtype) == facts
