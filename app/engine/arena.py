@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from app.engine.arrays import Floats
+from app.engine.arrays import Floats, Index
 from app.engine.coverage import Coverage, coverage
+from app.engine.fitting import Fitting
 from app.engine.runtime import Model
 from app.engine.session import FACTS, NO_METADATA, Facts, Key, Session, pack_tail
 
-Slots = NDArray[np.intp]
 NEVER = np.iinfo(np.int64).max  # when a slot that is free was used
 
 
@@ -21,11 +20,12 @@ class Arena:
     """A state of S floats and the facts for each of at most `capacity` sessions, by slot.
 
     The operating system commits the pages of the columns when they are first touched, so a large capacity costs nothing until
-    it is used, and nothing is ever copied to grow. Slots that were used before are therefore handed out first.
+    it is used, and nothing is ever copied to grow. Index that were used before are therefore handed out first.
     """
 
     def __init__(self, model: Model, capacity: int) -> None:
         self.model = model
+        self.fitting = Fitting(model.bundle)
         self.tail = pack_tail(model.build, NO_METADATA)
         self._states = np.zeros((capacity, model.bundle.state_size), np.float32)
         self._facts = np.zeros(capacity, FACTS)
@@ -47,7 +47,7 @@ class Arena:
         """Where each resident session is."""
         return self._slots
 
-    def gather(self, slots: Sequence[int] | Slots) -> Floats:
+    def gather(self, slots: Sequence[int] | Index) -> Floats:
         """The states (N, S) in these slots."""
         return self._states.take(np.asarray(slots, np.intp), axis=0)
 
@@ -55,14 +55,14 @@ class Arena:
         """How the bands of all sessions here did. Any thread may ask."""
         return coverage(self.model.bundle, self._states, np.array(list(self._slots.values()), np.intp))
 
-    def facts(self, slots: Sequence[int] | Slots) -> Facts:
+    def facts(self, slots: Sequence[int] | Index) -> Facts:
         """The facts (N,) in these slots."""
         return self._facts.take(np.asarray(slots, np.intp))
 
     def metadata(self, slot: int) -> bytes:
         return self._metadata.get(slot, NO_METADATA)
 
-    def tails(self, slots: Slots) -> list[bytes]:
+    def tails(self, slots: Index) -> list[bytes]:
         """What follows the facts in the stored headers of the sessions in these slots."""
         if not self._metadata:
             return [self.tail] * len(slots)
@@ -72,7 +72,7 @@ class Arena:
     def session(self, slot: int) -> Session:
         return Session.of(self._facts[slot], self.model.build, self.metadata(slot))
 
-    def touch(self, slots: Sequence[int] | Slots, now: int) -> None:
+    def touch(self, slots: Sequence[int] | Index, now: int) -> None:
         """Note that these slots are used now, by a count that grows."""
         self._used[slots] = now
 
@@ -95,7 +95,7 @@ class Arena:
         if metadata != NO_METADATA:
             self._metadata[slot] = metadata
 
-    def scatter(self, slots: Sequence[int] | Slots, facts: Facts, states: Floats) -> None:
+    def scatter(self, slots: Sequence[int] | Index, facts: Facts, states: Floats) -> None:
         """Put facts (N,) and states (N, S) into these slots."""
         index = np.asarray(slots, np.intp)
         self._states[index] = states

@@ -9,3 +9,4 @@ Floats = NDArray[np.float32]
 Kinds = NDArray[np.object_]  # text, or None where missing
 Times = NDArray[np.int64]  # epoch seconds
 Flags = NDArray[np.bool_]
+Index = NDArray[np.intp]  # places in another array

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import msgspec
 import numpy as np
 
-from app.engine.arrays import Floats
+from app.engine.arrays import Floats, Index
 from app.engine.inputs import NOTHING, Named, fit_future
 from app.errors import InvalidRequest
 from model.contract import Bundle
@@ -71,14 +72,19 @@ def at_levels(levels: tuple[float, ...], quantiles: Floats, trained: tuple[float
     """Quantiles (…, levels) from those of trained levels (…, Q), which enclose them; between two, interpolated linearly."""
     if levels == trained:
         return quantiles
+    low, high, weight = _between(levels, trained)
+    found: Floats = quantiles[..., low]
+    if weight.any():
+        found = found * (1 - weight) + quantiles[..., high] * weight
+    return found
+
+
+@lru_cache(maxsize=256)
+def _between(levels: tuple[float, ...], trained: tuple[float, ...]) -> tuple[Index, Index, Floats]:
+    """The trained levels on both sides of each level, and the weight of the upper one."""
     place = np.interp(levels, trained, np.arange(len(trained)))
     low = place.astype(np.intp)
-    weight = (place - low).astype(np.float32)
-    if not weight.any():
-        return quantiles[..., low]
-    high = np.minimum(low + 1, len(trained) - 1)
-    found: Floats = quantiles[..., low] * (1 - weight) + quantiles[..., high] * weight
-    return found
+    return low, np.minimum(low + 1, len(trained) - 1), (place - low).astype(np.float32)
 
 
 def not_finite() -> InvalidRequest:

@@ -7,9 +7,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
+from app.engine.arrays import Index
 from app.engine.places import stored
 from app.engine.session import Key
 from app.stores.base import Place, Table
@@ -23,7 +21,7 @@ class Found(NamedTuple):
 
     arena: Arena
     changes: int
-    slots: NDArray[np.intp]
+    slots: Index
 
     @property
     def holds(self) -> bool:

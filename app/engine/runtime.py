@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from app.engine.arrays import Floats, Times
+from app.engine.arrays import Floats, Index, Times
 from app.engine.graphs import CUDA, Graph, Provider, choose_providers, open_graph
 from app.engine.session import Build
 from model.contract import GRAPHS, METADATA_FILE, Bundle, ContractError
@@ -119,8 +120,13 @@ def whole_blocks(*arrays: Any) -> tuple[Any, ...]:
     onnxruntime's matrix products take rows in blocks and compute what is left over in another order of additions: filled up, a
     row gives the same bits in any company.
     """
-    missing = -len(arrays[0]) % BLOCK_ROWS
-    if missing == 0:
+    rows = len(arrays[0])
+    if rows % BLOCK_ROWS == 0:
         return arrays
-    index = np.minimum(np.arange(len(arrays[0]) + missing), len(arrays[0]) - 1)
-    return tuple(array[index] for array in arrays)
+    return tuple(array.take(_filled_up(rows), axis=0) for array in arrays)
+
+
+@lru_cache(maxsize=1024)
+def _filled_up(rows: int) -> Index:
+    """The numbers of rows, the last one repeated until there are whole blocks of them."""
+    return np.minimum(np.arange(rows + -rows % BLOCK_ROWS), rows - 1)

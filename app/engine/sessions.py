@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from app.engine.arena import Arena, Slots
-from app.engine.arrays import Flags, Floats
+from app.engine.arena import Arena
+from app.engine.arrays import Flags, Floats, Index
 from app.engine.coverage import Coverage
 from app.engine.places import key_of, stored, stored_key
 from app.engine.records import Ended, Moved, session_in, transaction
@@ -47,8 +47,8 @@ class Residents(NamedTuple):
     """Where those sessions are in memory that stand in these places of a list."""
 
     arena: Arena
-    places: Slots
-    slots: Slots
+    places: Index
+    slots: Index
 
 
 class Sessions:
@@ -159,7 +159,7 @@ class Sessions:
                 found.append(Residents(arena, np.array(places), np.array([slots[place] for place in places], np.intp)))
         return found
 
-    def touch(self, arena: Arena, slots: Sequence[int] | Slots) -> None:
+    def touch(self, arena: Arena, slots: Sequence[int] | Index) -> None:
         """Note that these sessions are used now."""
         self._turn += 1
         arena.touch(slots, self._turn)

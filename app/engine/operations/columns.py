@@ -12,12 +12,12 @@ from itertools import compress
 
 import numpy as np
 
-from app.engine.arena import Arena, Slots
-from app.engine.arrays import Flags, Floats, Times
+from app.engine.arena import Arena
+from app.engine.arrays import Flags, Floats, Index, Times
 from app.engine.forecast import Selection
 from app.engine.group import Group
 from app.engine.operations.base import Context
-from app.engine.operations.observed import Index, Part, Source
+from app.engine.operations.observed import Part, Source
 from app.engine.operations.rows import Row
 from app.engine.operations.taken import Answer, Answers, Taken
 from app.engine.records import Moved
@@ -57,7 +57,7 @@ class Batch:
         return Moved(keys, self.group.model, facts, states, tails)
 
 
-def batch(arena: Arena, keys: Sequence[Key], places: Index, slots: Slots, values: Floats, part: Part) -> Batch:
+def batch(arena: Arena, keys: Sequence[Key], places: Index, slots: Index, values: Floats, part: Part) -> Batch:
     """Next steps, with values (N, C), as a batch."""
     facts = arena.facts(slots)
     origin: Times = facts["start"] + facts["step"] * facts["frequency"]
@@ -116,7 +116,7 @@ class Observations:
         sessions.touch(arena, slots)
         refused: dict[int, Refusal] = {}
         values = self._source.values(places)
-        for part in self._source.parts(places, arena.model.bundle, refused):
+        for part in self._source.parts(places, arena.fitting, refused):
             at = slice(None) if len(part.where) == len(places) else part.where
             self.batches.append(batch(arena, self._source.keys, places[at], slots[at], values[at], part))
         self.refused |= refused

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from app.engine.arrays import Flags, Floats
+from app.engine.arrays import Flags, Floats, Index
+from app.engine.fitting import Fitting
 from app.engine.forecast import Selection, Wish
 from app.engine.inputs import NOTHING, Named, fit_covariates
 from app.engine.session import Facts, Key
 from app.engine.steps import NEXT, Place
 from app.errors import Refusal
-from model.contract import Bundle
 
-Index = NDArray[np.intp]
 Said = Sequence[int | None] | None
 
 
@@ -59,7 +58,7 @@ class Source(Protocol):
     def values(self, places: Index) -> Floats:
         """Values (n, C) of those that follow."""
 
-    def parts(self, places: Index, bundle: Bundle, refused: dict[int, Refusal]) -> Iterator[Part]:
+    def parts(self, places: Index, fitting: Fitting, refused: dict[int, Refusal]) -> Iterator[Part]:
         """Those that follow by what they want of a model; `refused` is told which want what it does not have."""
 
     def one(self, place: int) -> Observation:
@@ -79,22 +78,21 @@ class Columns:
 
     def follow(self, places: Index, facts: Facts, channels: int) -> Flags:
         """Which observations are next steps."""
-        if self.table.shape[1] != channels:
-            return np.zeros(len(places), np.bool_)
-        return _agree(_picked(self.steps, places), facts["step"] + 1) & _agree(
-            _picked(self.incarnations, places), facts["incarnation"]
-        )
+        fits = np.full(len(places), self.table.shape[1] == channels)
+        _narrow(fits, _picked(self.steps, places), lambda: facts["step"] + 1)
+        _narrow(fits, _picked(self.incarnations, places), lambda: facts["incarnation"])
+        return fits
 
     def values(self, places: Index) -> Floats:
         """Values (n, C)."""
         return self.table[places]
 
-    def parts(self, places: Index, bundle: Bundle, refused: dict[int, Refusal]) -> Iterator[Part]:
+    def parts(self, places: Index, fitting: Fitting, refused: dict[int, Refusal]) -> Iterator[Part]:
         """All of them, or none."""
         try:
-            selection = self.wish.under(bundle) if self.wish else None
+            selection = fitting.selection(self.wish)
             given = {name: column[places] for name, column in self.covariates.items()}
-            covariates = fit_covariates(bundle, given, len(places))
+            covariates = fit_covariates(fitting.bundle, given, len(places))
         except Refusal as refusal:
             refused.update(dict.fromkeys(places.tolist(), refusal))
             return
@@ -124,18 +122,18 @@ class Singles:
     def follow(self, places: Index, facts: Facts, channels: int) -> Flags:
         """Which observations are next steps."""
         ones = self._at(places)
-        fits: Flags = np.array([one.values.shape[1] for one in ones]) == channels
-        fits &= _agree([one.place.step for one in ones], facts["step"] + 1)
-        fits &= _agree([one.place.time for one in ones], facts["start"] + facts["step"] * facts["frequency"])
-        return fits & _agree([one.incarnation for one in ones], facts["incarnation"])
+        fits: Flags = np.array([one.values.shape[1] == channels for one in ones])
+        _narrow(fits, [one.place.step for one in ones], lambda: facts["step"] + 1)
+        _narrow(fits, [one.place.time for one in ones], lambda: facts["start"] + facts["step"] * facts["frequency"])
+        _narrow(fits, [one.incarnation for one in ones], lambda: facts["incarnation"])
+        return fits
 
     def values(self, places: Index) -> Floats:
         """Values (n, C)."""
         return np.concatenate([one.values for one in self._at(places)])
 
-    def parts(self, places: Index, bundle: Bundle, refused: dict[int, Refusal]) -> Iterator[Part]:
-        """By what is wanted; what many have alike is fitted once."""
-        fitting = _Fitting(bundle)
+    def parts(self, places: Index, fitting: Fitting, refused: dict[int, Refusal]) -> Iterator[Part]:
+        """By what is wanted."""
         alike: dict[object, list[tuple[int, Floats, Selection | None]]] = {}
         for number, one in enumerate(self._at(places)):
             try:
@@ -165,46 +163,15 @@ class Singles:
         return [self._ones[place] for place in places.tolist()]
 
 
-class _Fitting:
-    """Wishes and covariates fitted to one model; what many have alike is fitted once, and is then the same object."""
-
-    def __init__(self, bundle: Bundle) -> None:
-        self._bundle = bundle
-        self._selections: dict[tuple[int | None, tuple[float, ...] | None], Selection] = {}
-        self._no_covariates: Floats = fit_covariates(bundle, {}, 1)[0]
-
-    def selection(self, wish: Wish | None) -> Selection | None:
-        """The part of a forecast that is wished for; raises InvalidRequest when the model does not have it."""
-        if wish is None:
-            return None
-        if wish.future:
-            return wish.under(self._bundle)
-        kind = (wish.horizon, wish.levels)
-        found = self._selections.get(kind)
-        if found is None:
-            found = self._selections[kind] = wish.under(self._bundle)
-        return found
-
-    def covariates(self, given: Named) -> Floats:
-        """Covariates (K,); raises InvalidRequest."""
-        if not given:
-            return self._no_covariates
-        fitted: Floats = fit_covariates(self._bundle, given, 1)[0]
-        return fitted
-
-
-def _agree(said: Said, facts: NDArray[np.generic]) -> Flags:
-    """Where nothing is said, or what is a fact."""
-    unsaid = len(facts) if said is None else said.count(None)
-    if said is None or unsaid == len(said):
-        return np.ones(len(facts), np.bool_)
-    if unsaid:
-        return np.array([number is None or number == fact for number, fact in zip(said, facts.tolist(), strict=True)])
+def _narrow(fits: Flags, said: Said, facts: Callable[[], NDArray[Any]]) -> None:
+    """Leave those that fit where nothing else is said than what is a fact."""
+    if said is None or said.count(None) == len(said):
+        return
+    found = facts()
     try:
-        flags: Flags = np.array(said, facts.dtype) == facts
-    except OverflowError:  # beyond what a fact can be
-        return np.array([number == fact for number, fact in zip(said, facts.tolist(), strict=True)])
-    return flags
+        fits &= np.array(said, found.dtype) == found
+    except (OverflowError, TypeError):  # beyond what a fact can be, or None
+        fits &= [number is None or number == fact for number, fact in zip(said, found.tolist(), strict=True)]
 
 
 def _picked(said: Said, places: Index) -> Said:
