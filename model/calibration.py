@@ -23,7 +23,7 @@ from model.ops import Array
 WANTED = (0.1, 0.9)  # the band to follow, where the model has these levels
 GROWTH = 5  # from bucket to bucket of horizons, about
 SMALLEST = 1e-30  # of a distance to the band: a series that does not move has none
-LARGEST_SCORE = 100.0
+WIDEST = 2.0  # of k: bands at three times their width, so that a jump is forgotten in days
 RAMP = 0.1  # how far a score must exceed k to count fully, from half of that below it on
 RATE = 0.05  # of tracking one step ahead, in units of the distance between median and band
 
@@ -101,7 +101,7 @@ class Bands:
         distance = y @ sides + due @ np.concatenate([medians, -medians], 1)
         score = distance / ops.clip(due @ np.concatenate([below, above], 1), SMALLEST)
         score = ops.where(score > 0.0, score, 0.0)  # nor NaN: a forecast that is not finite must not spoil k
-        return ops.clip(score, None, LARGEST_SCORE) - 1.0
+        return score - 1.0
 
     def bands(self) -> NDArray[np.float32]:
         """From quantiles (n·Q) at the horizons that stand for buckets to each one's median and distances to the band, (3n)."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from model import ops
 from model.along import OneStep, Sequence, part_of
-from model.calibration import Bands
+from model.calibration import WIDEST, Bands
 from model.covariates import Affine, Covariates
 from model.head import Head, Origin
 from model.ops import Array
@@ -90,7 +90,7 @@ class Hindsight:
         judged = ops.to_float(judged)
         score, gain = bands.score(y, due), judged @ bands.rates
         k_0 = part_of(self.layout["correction"], state)
-        k = along.track(score, gain, k_0, bands.shares)
+        k = along.track(ops.clip(score, None, WIDEST), gain, k_0, bands.shares)
         before = along.before(k, k_0)
 
         excess = score - before

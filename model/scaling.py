@@ -14,7 +14,7 @@ ROUGHNESS_SEASONS = 1  # of the longest, half-life of the size of changes: bands
 SHORTEST_SEASON = 4  # for the half-lives, where there is no season
 SMALLEST_SPREAD = 1e-30
 LARGEST_CHANGE = 3.0
-SMOOTHEST, ROUGHNESS_UNIT = 1e-3, 3.0
+SMOOTHEST, ROUGHNESS_UNIT = 1e-4, 3.0
 MOST_CHANGES = (
     10.0  # seasonal changes that a spread counts for at most: a constant has none, and its bands must be narrow
 )

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from model.architecture import Architecture
-from model.calibration import RAMP, RATE, Bands, bucket_ends
+from model.calibration import RAMP, RATE, WIDEST, Bands, bucket_ends
 from model.contract import Bundle
 from model.export import export
 from model.forecaster import Forecaster
@@ -95,9 +95,9 @@ def followed_by_hand(served, values):
                 if t < h or np.isnan(y):
                     continue
                 low, median, high = raw[t - h, h - 1, c, [0, 2, 4]]
-                scores = np.array([(median - y) / (median - low), (y - median) / (high - median)]).clip(0, 100)
+                scores = np.array([(median - y) / (median - low), (y - median) / (high - median)]).clip(0)
                 coverage[c, :, b] += (1, (scores <= 1 + k[c, :, b]).all())
-                exceeds = ((scores - 1 - k[c, :, b]) / RAMP + 0.5).clip(0, 1)
+                exceeds = ((np.minimum(scores - 1, WIDEST) - k[c, :, b]) / RAMP + 0.5).clip(0, 1)
                 k[c, :, b] += RATE / np.sqrt(h) * (exceeds - 0.1)
         found.append((k.copy(), coverage.copy()))
     return tuple(np.stack(parts) for parts in zip(*found, strict=True))
@@ -163,17 +163,25 @@ def test_surprise_is_one_at_the_median_and_falls_smoothly_to_zero_far_out(served
     assert edges == pytest.approx([0.2, 0.2], abs=1e-3)
 
 
-def test_surprise_is_uniform_and_coverage_right_where_the_noise_changes(tmp_path):
-    """With weights as they are before training: forecasts near the plain ones, whose bands know nothing."""
+def untrained(directory, wider=0.0):
+    """With weights as they are before training, but quantiles by so much farther apart, in units of the seasonal change."""
     torch.manual_seed(0)
     architecture = Architecture(HOUR, 30, LEVELS, ("y",), seasons=(24,), by_change=True, units=8, head=4)
-    served = Served(tmp_path, Forecaster(architecture).eval())
+    forecaster = Forecaster(architecture).eval()
+    with torch.no_grad():
+        forecaster.residual.bias[[0, 1, 3, 4]] = wider
+    return Served(directory, forecaster)
+
+
+def test_surprise_is_uniform_and_coverage_right_where_the_noise_changes(tmp_path):
+    """With weights as they are before training: forecasts near the plain ones, whose bands know nothing."""
+    served = untrained(tmp_path, wider=0.2)
     random = np.random.default_rng(1)
     loudness = np.repeat([1.0, 5.0, 0.2], 3000)
     values = (100 + loudness * random.standard_normal(9000)).astype(np.float32)[:, None]
     states, surprises = served.singly(values)
     raw, corrected, gaps = served.raw(states), served.forecast(states), []
-    for start in (4500, 7500):  # the first noise is for learning that the bands are six times too narrow
+    for start in (4500, 7500):  # the first noise is for learning that the bands are too narrow
         rows = np.arange(start, start + 1450)
         assert (surprises[rows] < 0.2).mean() == pytest.approx(0.2, abs=0.03)
         assert (surprises[rows] < 0.5).mean() == pytest.approx(0.5, abs=0.1)  # these weights know no shape
@@ -186,6 +194,18 @@ def test_surprise_is_uniform_and_coverage_right_where_the_noise_changes(tmp_path
             gaps.append([abs(share - 0.8) for share in inside])
     assert max(ours for _, ours in gaps) <= 0.04
     assert max(theirs for theirs, _ in gaps) > 0.2, "the raw bands of these weights are no test"
+
+
+def test_bands_widen_to_no_more_than_three_times_so_that_a_jump_is_soon_forgotten(tmp_path):
+    served = untrained(tmp_path)
+    random = np.random.default_rng(2)
+    calm, jumps = 100 + random.standard_normal(600), 100 * 3 ** np.arange(40)
+    states, _ = served.singly(np.concatenate([calm, jumps])[:, None])
+    k = served.part(states, "correction")
+    assert (k[:600] > 1.5).any(), "the bands of these weights are too narrow, which they learn at first"
+    assert 1.8 < k.max() <= 2.1
+    tried, inside = (served.part(states[-1], "coverage") - served.part(states[620], "coverage"))[0]
+    assert inside[0] / tried[0] < 0.2, "a miss is one however far bands have widened"
 
 
 @pytest.mark.parametrize("sides", [(30.0, 30.0), (-1.0, -1.0), (-5.0, 30.0), (0.5, -0.7)], ids=str)

@@ -54,7 +54,7 @@ def error(graphs, values, begin, end):
 @pytest.mark.parametrize("steps", [1, 10, 500])
 def test_a_constant_series_is_expected_to_stay(graphs, level, steps):
     found, _ = after(graphs, np.full(steps, level))
-    assert np.abs(found - level).max() <= (0.02 if steps == 500 else 2.0) * abs(level) + 1e-20
+    assert np.abs(found - level).max() <= (0.005 if steps == 500 else 2.0) * abs(level) + 1e-20
 
 
 def test_nothing_but_missing_values_gives_finite_forecasts(graphs):
