@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -69,12 +69,19 @@ class Forecasting(nn.Module):
 class Fit:
     """One training run, resumable at any step. Iterating goes on from where it is, to the last step or an early stop.
 
-    The processes of a team make the same one, and go through it together.
+    The processes of a team make the same one, and go through it together. `clock` tells seconds, which a budget is counted in.
     """
 
-    def __init__(self, panel: Panel, split: Split, config: FitConfig, team: Team = ALONE) -> None:
+    def __init__(
+        self,
+        panel: Panel,
+        split: Split,
+        config: FitConfig,
+        team: Team = ALONE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         torch.manual_seed(config.seed)
-        self.config, self.team = config, team
+        self.config, self.team, self.clock = config, team, clock
         self.windows = _windows(config, len(panel.channels), team)
         self.random = torch.Generator().manual_seed(config.seed)
         self.forecaster = Forecaster(design(panel, split, config))
@@ -97,12 +104,12 @@ class Fit:
         self.held_out = Windows(self.forecaster, validation_sessions(panel, split, self.window), self.window)
 
     def __iter__(self) -> Iterator[Progress]:
-        began = time.monotonic() - self.seconds
+        began = self.clock() - self.seconds
         while self.done < 1 and self.stale <= self.config.patience:
             rate = self._set_learning_rate()
             loss = self._learn()
             self.step += 1
-            self.seconds = time.monotonic() - began
+            self.seconds = self.clock() - began
             if self.config.budget is not None:
                 self.seconds = self.team.first(self.seconds)  # all must end at one step
             due = self.step % VALIDATE_EVERY == 0 or self.done >= 1

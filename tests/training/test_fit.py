@@ -2,6 +2,7 @@
 
 import copy
 import time
+from itertools import count
 
 import numpy as np
 import pytest
@@ -107,12 +108,29 @@ def test_a_series_shorter_than_a_window_is_learned_from_and_judged():
 
 
 def test_a_budget_ends_the_fit_with_a_validation_and_a_low_rate():
-    began = time.monotonic()
-    course = list(Fit(*panel(), config(steps=100_000, budget="2s")))
-    assert 2 <= time.monotonic() - began < 6
-    assert course[-1].step == course[-1].steps < 100_000
-    assert course[-1].validation is not None
+    fit = Fit(*panel(), config(steps=100_000, budget="60s"), clock=count().__next__)  # every step takes a second
+    course = list(fit)
+    assert [progress.step for progress in course] == list(range(1, 61))
+    assert course[-1].steps == 60
+    assert [progress.step for progress in course if progress.validation is not None] == [50, 60]
     assert course[-1].learning_rate < 0.1 * max(progress.learning_rate for progress in course)
+
+
+def test_a_fit_that_goes_on_has_what_is_left_of_its_budget():
+    part = Fit(*panel(), config(steps=100_000, budget="9s"), clock=count().__next__)
+    for progress in part:
+        if progress.step == 4:
+            break
+    again = Fit(*panel(), config(steps=100_000, budget="9s"), clock=count(1000).__next__)  # long after
+    again.restore(copy.deepcopy(part.checkpoint()))
+    assert [progress.step for progress in again] == [5, 6, 7, 8, 9]
+
+
+def test_a_budget_is_counted_in_real_time():
+    began = time.monotonic()
+    course = list(Fit(*panel(), config(steps=100_000, budget="1s", patience=1000)))
+    assert time.monotonic() - began >= 1
+    assert course[-1].step < 100_000
 
 
 def test_nothing_is_learned_from_the_validation_and_test_parts():
