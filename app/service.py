@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from app.engine.backlog import TickLimits
@@ -179,7 +180,7 @@ class Service:
 def running(settings: Settings) -> Iterator[Service]:
     """A service with its compute thread, for the event loop that runs now."""
     models = open_models(settings.models, settings.provider, settings.step_graph)
-    log_models(models)
+    log_models(models, settings.models)
     metrics = Metrics()
     with store_of(settings) as store:
         limits_of_sessions = SessionLimits(
@@ -216,7 +217,7 @@ def store_of(settings: Settings) -> AbstractContextManager[Store]:
     )
 
 
-def log_models(models: Models) -> None:
+def log_models(models: Models, directory: Path) -> None:
     for served in models:
         bundle, exact = served.model.bundle, "bit for bit" if served.bit_exact else "within the tolerance"
         logger.info(
@@ -226,7 +227,7 @@ def log_models(models: Models) -> None:
     for refused in models.refused:
         logger.error("refused bundle %s: %s", refused.bundle, refused.reason)
     if not models.served:
-        logger.error("no model is served")
+        logger.error("no model is served: put a bundle into %s, as <name>/<version>/, and restart", directory)
 
 
 def _settle(answer: asyncio.Future[Task], task: Task) -> None:

@@ -15,6 +15,10 @@ from app.stores.opening import Kind
 
 PREFIX = "TIDEGATE_"
 MOST_WORKERS = 64
+REMEDIES = {
+    "models": "give --models or TIDEGATE_MODELS a directory of bundles, such as models/ in Tidegate's repository, or fit a model into one: "
+    "python -m training fit --data history.csv --time timestamp --target load --horizon 48 --out models"
+}
 Count = Annotated[int, Field(ge=1)]
 
 
@@ -97,4 +101,5 @@ def _complaint(error: ValidationError, given: Mapping[str, str], options: Mappin
     name = str(first["loc"][0])
     source = f"--{name.replace('_', '-')}" if name in options or name not in given else f"{PREFIX}{name.upper()}"
     message = first["msg"][0].lower() + first["msg"][1:]
-    return f"{source} is {str(first['input'])!r}: {message}"
+    remedy = f"; {REMEDIES[name]}" if name in REMEDIES else ""
+    return f"{source} is {str(first['input'])!r}: {message}{remedy}"

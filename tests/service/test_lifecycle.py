@@ -49,6 +49,7 @@ def test_without_a_model_the_process_serves_and_is_not_ready(tmp_path):
         assert "no model is served" in ready.json()["reasons"][0]
         assert server.post("/v1/sessions", {}).json()["code"] == "model-not-found"
         assert server.get("/").status_code == 200
+        assert f"no model is served: put a bundle into {tmp_path / 'models'}" in server.log.read_text()
 
 
 def test_sigterm_under_load_answers_everybody_and_ends_well(models_dir, tmp_path):
