@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
 import logging
+import math
 import platform
 import signal
 import socket
@@ -28,13 +30,14 @@ PING_SECONDS = 20.0
 UNACKNOWLEDGED_MS = 30_000
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names of malloc.h
 LARGEST_KEPT, MOST_KEPT = 16 * 2**20, 64 * 2**20
+LAST_WORDS_SECONDS = 0.1  # for the answers of an engine that closes to be written
 COLLECT_AFTER = (20_000, 20, 50)  # objects, and collections of the generation before
 
 
 class Server(uvicorn.Server):
     """A server that stops in order: new work is refused, what is under way is answered, sockets are told, then all ends.
 
-    A second signal or the grace time ends it at once. `failed` says that the compute thread died.
+    A second signal or the grace time cuts off who is still there. `failed` says that the compute thread died.
     """
 
     def __init__(self, config: uvicorn.Config, app: FastAPI, grace_seconds: float) -> None:
@@ -68,9 +71,28 @@ class Server(uvicorn.Server):
         """Stop in order."""
         logger.info("shutting down; answering those who wait")
         service = self._service
-        if service is not None and not self.force_exit:
+        if service is not None:
             await service.drain(self._grace_seconds, lambda: self.force_exit)
+        patience = asyncio.get_running_loop().call_later(self._grace_seconds, self._hurry)
         await super().shutdown(sockets)
+        patience.cancel()
+        if self.force_exit:
+            await self._cut_off()
+
+    def _hurry(self) -> None:
+        self.force_exit = True
+
+    async def _cut_off(self) -> None:
+        """What uvicorn leaves out in a hurry: close the engine, which answers those who wait for it, and the connections of all others."""
+        await self.lifespan.shutdown()
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=LAST_WORDS_SECONDS)
+        left = list(self.server_state.connections)
+        if left:
+            sockets = sum(isinstance(one, Wire) for one in left)
+            logger.warning("cut off, since not ended: requests %d, sockets %d", len(left) - sockets, sockets)
+        for one in left:
+            one.transport.abort()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of a handler
         """The first signal stops in order, a second one at once."""
@@ -136,7 +158,7 @@ def configured(app: FastAPI, settings: Settings) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
-        timeout_graceful_shutdown=max(1, round(settings.grace_seconds)),
+        timeout_graceful_shutdown=math.ceil(settings.grace_seconds) + 1,  # ours comes before it
     )
 
 

@@ -52,6 +52,8 @@ class Worker(Server):
             asyncio.get_running_loop().remove_reader(self._lifeline)
         self.should_exit = True
         self.force_exit = self.force_exit or HURRY in words
+        if self._service is not None:
+            self._service.is_draining = True  # at once: that another worker ends before this one is no failure then
 
 
 def work(seat: Seat) -> None:

@@ -9,28 +9,61 @@ import signal
 import socket as sockets
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+
+import httpx
+import pytest
 
 from tests.service.lab import blocked, serving, talk
 from tests.service.test_pressure import NOON, ask_for_much
 
 STEP = '{"values": [1], "forecast": false}'
+LONG = b'{"model": "sum", "series": [{"values": [' + b"1, " * 1_000_000 + b"1]}]}"
 HALF = b"POST /v1/forecast HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"
 
 
-def test_a_second_signal_ends_at_once(models_dir, tmp_path):
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once_and_quietly(models_dir, tmp_path, number, workers):
     with (
-        serving(models_dir, tmp_path, grace_seconds=60) as server,
+        serving(models_dir, tmp_path, grace_seconds=60, workers=workers) as server,
         sockets.create_connection(("127.0.0.1", server.port)) as raw,
     ):
         raw.sendall(HALF)  # and never the rest: a request under way
         server.get("/health/live")
-        server.process.send_signal(signal.SIGTERM)
+        server.process.send_signal(number)
         time.sleep(0.5)
         assert server.process.poll() is None
         began = time.monotonic()
-        assert server.terminate() == 0
+        server.process.send_signal(number)
+        assert server.process.wait(30) == 0
         assert time.monotonic() - began < 5
+        assert "cut off, since not ended: requests 1, sockets 0" in quiet(server)
+
+
+def test_a_second_signal_answers_who_waits_for_the_engine(models_dir, tmp_path):
+    with (
+        serving(models_dir, tmp_path, grace_seconds=60, store="memory", max_wait_seconds=60) as server,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        answers = [pool.submit(ask_long, server) for _ in range(8)]
+        wait_for(server, "tidegate_queue_depth", 2)
+        for _ in range(2):
+            server.process.send_signal(signal.SIGTERM)
+            time.sleep(0.2)
+        assert server.process.wait(30) == 0
+        assert {"draining"} <= {answer.result(10) for answer in answers} <= {"draining", "forecast", "closed"}
+        assert "cut off" not in quiet(server)
+
+
+def ask_long(server) -> str:
+    """What becomes of a forecast that takes its time."""
+    try:
+        answer = httpx.post(f"{server.url}/v1/forecast", content=LONG, timeout=60)
+    except httpx.TransportError as error:
+        return "half an answer" if "complete message" in str(error) else "closed"
+    return "forecast" if answer.status_code == 200 else answer.json()["code"]
 
 
 def test_a_request_that_never_ends_is_cut_off_after_the_grace_time(models_dir, tmp_path):
@@ -42,7 +75,30 @@ def test_a_request_that_never_ends_is_cut_off_after_the_grace_time(models_dir, t
         server.get("/health/live")
         began = time.monotonic()
         assert server.terminate() == 0
-        assert time.monotonic() - began < 10
+        assert 1 < time.monotonic() - began < 10
+        assert raw.recv(1) == b""
+        assert "cut off, since not ended: requests 1, sockets 0" in quiet(server)
+
+
+def test_nothing_is_said_of_cutting_off_where_nobody_is(models_dir, tmp_path):
+    with serving(models_dir, tmp_path) as server:
+        server.http.close()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.terminate() == 0
+        assert "cut off" not in quiet(server)
+
+
+def wait_for(server, gauge, least) -> None:
+    """Until a gauge is so high."""
+    while float(re.search(rf"^{gauge} (\S+)", server.get("/metrics").text, re.MULTILINE)[1]) < least:
+        time.sleep(0.02)
+
+
+def quiet(server) -> str:
+    """The log, which has neither an error nor a traceback in it."""
+    log = server.log.read_text()
+    assert not re.search("Traceback|ERROR|CRITICAL|Error", log), log
+    return log
 
 
 def test_a_reader_with_much_unread_does_not_hold_up_the_end_and_the_others_are_told(models_dir, tmp_path):
@@ -61,6 +117,7 @@ def test_a_reader_with_much_unread_does_not_hold_up_the_end_and_the_others_are_t
         began = time.monotonic()
         assert server.process.wait(30) == 0
         assert time.monotonic() - began < 10
+        assert "cut off, since not ended: requests 0, sockets 1" in quiet(server)
         stop.set()
         flood.join(10)
 

@@ -329,6 +329,19 @@ def test_when_a_worker_dies_all_end_visibly_and_nothing_that_was_answered_is_los
         _wait_for_the_end_of(workers)
 
 
+def test_a_worker_that_is_slow_to_stop_has_not_failed(models_dir, tmp_path):
+    with serving_together(models_dir, tmp_path, store="memory") as server:
+        quick, slow = (one["pid"] for one in server.get("/v1/info").json()["workers"])
+        os.kill(slow, signal.SIGSTOP)
+        try:
+            server.process.send_signal(signal.SIGTERM)
+            _wait_for_the_end_of([quick])
+        finally:
+            os.kill(slow, signal.SIGCONT)
+        assert server.process.wait(30) == 0
+        assert "ERROR" not in server.log.read_text()
+
+
 def _step_until_the_end(server, one, answered):
     """Step a session until the service ends, and note what was answered."""
     with httpx.Client(base_url=server.url, timeout=20) as client:
