@@ -1,10 +1,11 @@
 """Watch series with a running Tidegate server, and raise an alarm where an observation is a surprise.
 
     python examples/alert.py measurements.csv --time time --value load --series meter
-    tail -n +1 -F measurements.csv | python examples/alert.py - --webhook http://localhost:9000/alarms
+    tail -n +1 -F measurements.csv | python examples/alert.py - --memory rules.json --webhook http://localhost:9000/alarms
 
 Every series of the file is a session. A row's time is the identity of its step: a row that is sent again, after the connection
-broke or after this program was started again, is recognised by the server and not counted twice. docs/alerting.md has the rule.
+broke or after this program was started again, is recognised by the server and not counted twice. What the alarms' rule has
+learned is kept in --memory. docs/alerting.md has the rule.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import gzip
 import itertools
 import json
 import math
+import signal
 import sys
 import time
 import urllib.request
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 BUSY = {"overloaded", "draining", "store-unavailable"}  # codes of refusals that pass
-RETRY_SECONDS, WEBHOOK_SECONDS = 1.0, 10.0
+RETRY_SECONDS, WEBHOOK_SECONDS, SAVE_SECONDS = 1.0, 10.0, 1.0
 HOUR = 3600
 STRENGTH, SILENCE_HOURS, WARM_UP_HOURS = 7.5, 24.0, 168.0
 SMALLEST = 1e-38  # of a surprise, before its logarithm
@@ -53,6 +56,10 @@ class Alarm:
     surprise: float
     strength: float
 
+    def __str__(self) -> str:
+        what = f"{self.time}  {self.session}  {self.value:g}"
+        return f"{what}  surprise {self.surprise:.1e}  strength {self.strength:.1f}"
+
 
 class Refused(Exception):  # noqa: N818 - the server's answer, not a fault of ours
     """The server answered with an error frame."""
@@ -64,7 +71,7 @@ class Rule:
 
     An observation's score is −log10 of its surprise, its strength the distance of the score from the mean of those before it, in
     their standard deviations: series differ in how often they surprise. It is an alarm from `strength` on, but not before
-    `silent_until`, which each alarm moves `quiet_seconds` ahead of itself.
+    `silent_until`, which each alarm moves `quiet_seconds` ahead of itself. What was judged already does not count again.
     """
 
     strength: float
@@ -73,9 +80,17 @@ class Rule:
     count: int = TRUSTED
     total: float = TRUSTED * USUAL
     squares: float = TRUSTED * 2 * USUAL**2
+    judged: int | None = None  # the newest moment, epoch seconds
+
+    def learned(self) -> dict[str, Any]:
+        """All but what the user chooses."""
+        return {name: value for name, value in asdict(self).items() if name not in {"strength", "quiet_seconds"}}
 
     def judge(self, moment: int, surprise: float) -> float:
         """The strength of an alarm at `moment` (epoch seconds), 0 where there is none."""
+        if self.judged is not None and moment <= self.judged:
+            return 0.0
+        self.judged = moment
         score = -math.log10(max(surprise, SMALLEST))
         mean = self.total / self.count
         strength = (score - mean) / math.sqrt(self.squares / self.count - mean**2)
@@ -84,6 +99,52 @@ class Rule:
             return 0.0
         self.silent_until = moment + self.quiet_seconds
         return strength
+
+
+class Rules:
+    """The rule of every session. What they have learned is kept in a file, if there is one, for when the program starts again.
+
+    A rule is of one incarnation of a session: one that begins anew under the same id is learned anew.
+    """
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._new = partial(Rule, options.strength, options.quiet * HOUR)
+        self._warm_up, self._path = options.warm_up * HOUR, options.memory
+        self._rules: dict[str, tuple[str, Rule]] = {}  # incarnation and rule, by session
+        self._saved = time.monotonic()
+        if self._path is not None and self._path.exists():
+            self._read(self._path)
+
+    def of(self, name: str, session: dict[str, Any]) -> Rule:
+        """The rule of an opened session, as it was kept or a new one."""
+        incarnation, rule = self._rules.get(name, ("", None))
+        if rule is None or incarnation != session["incarnation"]:
+            rule = self._new(silent_until=session["start"] + self._warm_up)
+            self._rules[name] = session["incarnation"], rule
+        return rule
+
+    def save(self, *, at_once: bool) -> None:
+        """Write what was learned, otherwise than at once no more than once a second. A failure is told, and stops nothing."""
+        if self._path is None or not (at_once or time.monotonic() > self._saved + SAVE_SECONDS):
+            return
+        kept = {name: {"incarnation": of, **rule.learned()} for name, (of, rule) in self._rules.items()}
+        new = self._path.with_name(self._path.name + ".new")
+        try:
+            new.write_text(json.dumps(kept), encoding="utf-8")
+            new.replace(self._path)  # so that there is a whole file at any time
+        except OSError as error:
+            print(f"what was learned is not kept: {error}", file=sys.stderr, flush=True)
+        self._saved = time.monotonic()
+
+    def close(self) -> None:
+        self.save(at_once=True)
+
+    def _read(self, path: Path) -> None:
+        try:
+            for name, learned in json.loads(path.read_text(encoding="utf-8")).items():
+                self._rules[name] = learned.pop("incarnation"), self._new(**learned)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            sys.exit(f"{path} is no memory of this program ({error}); name another file, or delete it to learn anew")
 
 
 class Server:
@@ -143,32 +204,36 @@ class Server:
 
 def main() -> None:
     options = _parser().parse_args()
-    server, rules = Server(options.url, options.model), dict[str, Rule]()
-    with contextlib.closing(server), _opened(options.source) as lines, contextlib.suppress(KeyboardInterrupt):
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever stops the program so wants the rules kept, too
+    server, rules = Server(options.url, options.model), Rules(options)
+    ending = contextlib.suppress(KeyboardInterrupt)
+    with contextlib.closing(server), contextlib.closing(rules), ending, _opened(options.source) as lines:
         for row in _rows(lines, options):
-            try:
-                reply = server.observe(row)
-            except Refused as error:
-                print(f"{row}: {error}", file=sys.stderr, flush=True)
-                continue
-            if reply is not None:
-                if row.series not in rules:
-                    warm = server.session(row)["start"] + options.warm_up * HOUR
-                    rules[row.series] = Rule(options.strength, options.quiet * HOUR, warm)
-                _judge(row, reply, rules[row.series], options)
+            _watch(row, server, rules, options.webhook)
 
 
-def _judge(row: Row, reply: dict[str, Any], rule: Rule, options: argparse.Namespace) -> None:
-    """Raise an alarm where the rule finds one."""
+def _watch(row: Row, server: Server, rules: Rules, webhook: str | None) -> None:
+    """Send a row, and raise an alarm where the rule finds one."""
+    try:
+        reply = server.observe(row)
+    except Refused as error:
+        print(f"{row}: {error}", file=sys.stderr, flush=True)
+        return
+    if reply is None:
+        return
+    alarm = _judge(row, reply, rules.of(row.series, server.session(row)))
+    if alarm is not None:
+        print(alarm, flush=True)
+        if webhook:
+            _post(webhook, alarm)
+    rules.save(at_once=alarm is not None)
+
+
+def _judge(row: Row, reply: dict[str, Any], rule: Rule) -> Alarm | None:
     (surprise,) = reply["surprise"]
     strength = 0.0 if surprise is None else rule.judge(row.time, surprise)
-    if not strength:
-        return
     moment = f"{datetime.fromtimestamp(row.time, UTC):%Y-%m-%dT%H:%M:%SZ}"
-    alarm = Alarm(row.series, reply["step"], moment, row.value, surprise, round(strength, 1))
-    print(f"{moment}  {row.series}  {row.value:g}  surprise {surprise:.1e}  strength {strength:.1f}", flush=True)
-    if options.webhook:
-        _post(options.webhook, alarm)
+    return Alarm(row.series, reply["step"], moment, row.value, surprise, round(strength, 1)) if strength else None
 
 
 def _post(url: str, alarm: Alarm) -> None:
@@ -224,6 +289,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--warm-up", type=float, default=WARM_UP_HOURS, help="hours of a session without alarms (%(default)s)"
     )
+    parser.add_argument("--memory", type=Path, help="a file for what the rule has learned, to go on with it")
     parser.add_argument("--webhook", help="where each alarm is posted as JSON")
     return parser
 

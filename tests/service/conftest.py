@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 
 import pytest
 
 from model.contract import GRAPHS
-from tests.service.lab import serving
+from tests.service.alerts import FIRST, LAST, STRANGE, TRAFFIC
+from tests.service.lab import ROOT, serving
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +51,21 @@ def forecaster_server(tmp_path_factory):
     assert all((bundle / f"{graph}.onnx").exists() for graph in GRAPHS)
     with serving(directory / "models", directory, store="memory", log_format="json") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def metro(tmp_path_factory):
+    """A server of the model that ships with the repository."""
+    with serving(ROOT / "models", tmp_path_factory.mktemp("metro"), store="memory") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def traffic():
+    """Hours of the shipped data as rows of time and value, with two strange ones among them."""
+    with gzip.open(TRAFFIC, "rt", encoding="utf-8") as lines:
+        rows = [line.split(",")[:2] for line in lines if FIRST <= line[:16] < LAST]
+    return [(moment, STRANGE.get(moment, value)) for moment, value in rows]
 
 
 @pytest.fixture
