@@ -189,7 +189,7 @@ def _whole_fields(taken: Taken, clock: Clock) -> Fields:
     if taken.selection is not None and taken.quantiles is not None:
         quantiles = np.moveaxis(taken.quantiles, 3, 1)  # (N, levels, H, C)
         fields["levels"] = taken.selection.levels
-        fields["quantiles"] = Numbers(np.ascontiguousarray(quantiles[..., 0] if quantiles.shape[3] == 1 else quantiles))
+        fields["quantiles"] = Numbers(quantiles[..., 0] if quantiles.shape[3] == 1 else quantiles)
     return fields
 
 
@@ -225,14 +225,12 @@ def level_names(levels: tuple[float, ...]) -> tuple[str, ...]:
 
 def by_step(values: Floats) -> Floats:
     """Values (T, C) as (T,) for one channel."""
-    return np.ascontiguousarray(values[:, 0]) if values.shape[1] == 1 else values
+    return values[:, 0] if values.shape[1] == 1 else values
 
 
 def by_level(values: Floats) -> Floats:
     """Quantiles (H, C, levels) as (levels, H) for one channel, else as (levels, H, C)."""
-    if values.shape[1] == 1:
-        return np.ascontiguousarray(values[:, 0].T)
-    return np.ascontiguousarray(np.moveaxis(values, 2, 0))
+    return values[:, 0].T if values.shape[1] == 1 else np.moveaxis(values, 2, 0)
 
 
 def _of_each(arrays: list[Floats | None]) -> Any:

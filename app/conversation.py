@@ -74,7 +74,12 @@ def ask(frame: AnyFrame, known: Acquaintance) -> Asked:
             return _ask_columns(frame, known.roster(frame.sessions), known)
         return _ask(frame, known.incarnations)
     except Refusal as refusal:
-        return Asked(_op(frame), frame.ref, Refused(_keys(frame), refusal), _never)
+        return refused(_op(frame), frame.ref, _keys(frame), refusal)
+
+
+def refused(op: str, ref: Ref, keys: Sequence[Key], refusal: Refusal) -> Asked:
+    """What cannot be done, as something that was asked."""
+    return Asked(op, ref, Refused(keys, refusal), _never)
 
 
 def error_frame(ref: Ref, refusal: Refusal) -> dict[str, Any]:
@@ -92,7 +97,7 @@ def _ask_columns(frame: ColumnsFrame, sessions: Roster, known: Acquaintance) -> 
     try:
         operation = requests.to_columns(frame, sessions, known.incarnations)
     except Refusal as refusal:
-        return Asked("steps", frame.ref, Refused(sessions, refusal), _never)
+        return refused("steps", frame.ref, sessions, refusal)
     return Asked("steps", frame.ref, operation, partial(_columns, frame, operation.wish), weight)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from app import encoding
+from app.encoding import Slice
 from app.errors import InvalidRequest
 from app.replies import ColumnsReply, PeekedReply, Reply, SessionFacts, SteppedReply
 from app.schemas import (
@@ -163,7 +164,7 @@ class Codec(NamedTuple):
 
     subprotocol: str
     is_binary: bool
-    encode: Callable[[Any], bytes]
+    slices: Callable[[Any], Iterator[Slice]]
     decode_frame: Callable[[bytes], AnyFrame]
     decode_ref: Callable[[bytes], _OnlyRef]
     decode_ids: Callable[[bytes], list[str]]
@@ -193,7 +194,7 @@ class Codec(NamedTuple):
 JSON = Codec(
     subprotocol="tidegate.v1.json",
     is_binary=False,
-    encode=encoding.JSON.encode,
+    slices=encoding.JSON.slices,
     decode_frame=msgspec.json.Decoder(AnyFrame).decode,
     decode_ref=msgspec.json.Decoder(_OnlyRef).decode,
     decode_ids=msgspec.json.Decoder(SessionIds).decode,
@@ -201,7 +202,7 @@ JSON = Codec(
 MESSAGE_PACK = Codec(
     subprotocol="tidegate.v1.msgpack",
     is_binary=True,
-    encode=encoding.MESSAGE_PACK.encode,
+    slices=encoding.MESSAGE_PACK.slices,
     decode_frame=msgspec.msgpack.Decoder(AnyFrame).decode,
     decode_ref=msgspec.msgpack.Decoder(_OnlyRef).decode,
     decode_ids=msgspec.msgpack.Decoder(SessionIds).decode,

@@ -1,6 +1,7 @@
 """One client on a WebSocket. What it may have unanswered or unread is bounded: beyond that nothing more is read from it.
 
-Nor does it hold the event loop for long: in one turn a few dozen answers are written, and the rest in the next.
+Nor does it hold the event loop for long: in one turn a few dozen answers are written, or a slice of a large one, and the rest in
+the turns that follow. What the client does not read is not written, and takes no more memory than its arrays.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Iterator
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from app.acquaintance import Acquaintance
-from app.conversation import Asked, ask, error_frame, update_frame
+from app.conversation import Asked, ask, error_frame, refused, update_frame
+from app.encoding import Slice
 from app.engine.operations.opening import Opened
 from app.engine.operations.rows import Stepped
 from app.engine.session import Key
@@ -25,8 +28,7 @@ from app.websocket import Wire
 
 logger = logging.getLogger(__name__)
 
-BURST_BYTES = 64 * 1024
-TURN_FRAMES = 64  # written in one turn of the event loop; one answer to columns counts as several
+BURST_BYTES, BURST_SLICES = 64 * 1024, 64  # about so much is written in one turn of the event loop
 SUBSCRIBE, UNSUBSCRIBE = "subscribe", "unsubscribe"
 ENDING = ("open", "close")  # after these, what a client knew of an id is over
 RESTART, OVERLOAD = 1012, 1013
@@ -42,13 +44,14 @@ class Socket:
         self._window = service.settings.ws_window
         self._line = service.line_of_socket()
         self._inbox: deque[bytes] = deque()
-        self._answered: deque[tuple[Asked, Task]] = deque()
-        self._outbox: deque[tuple[bytes, int]] = deque()  # frames with their weights
+        self._answered: deque[tuple[Asked, Any]] = deque()  # with the reply or the error
+        self._begun: Iterator[Slice] | None = None  # the rest of a frame
         self._weight = 0  # of all that is unanswered or unread
         self._updates: dict[Key, Stepped] = {}
         self._subscribed: set[Key] = set()
         self._known = Acquaintance(TENANT, codec.session_ids)
         self._is_turn_due = False
+        self._is_ending = False
         self._patience: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
@@ -86,11 +89,11 @@ class Socket:
         self._take_turn_soon()
 
     def drain(self) -> None:
-        """Say that the service stops, and close."""
-        self._encode_answers(len(self._answered))
-        self._send(DrainingFrame(), 0)
-        self._write(len(self._updates))
-        self._wire.end(RESTART, "the service restarts; connect again and resume by step")
+        """Read nothing more; when all that is due is written, say that the service stops, and close."""
+        self._is_ending = True
+        self._inbox.clear()
+        self._wire.hold(is_held=True)
+        self._take_turn()
 
     def _read(self) -> None:
         while self._inbox and self._weight < self._window:
@@ -101,15 +104,16 @@ class Socket:
         try:
             frame = self._codec.decode(data)
         except Refusal as refusal:
-            self._refuse_at_once("invalid", self._codec.ref(data), refusal)
+            self._weight += 1
+            self._owe(refused("invalid", self._codec.ref(data), (), refusal), refusal)
             return
         asked = ask(frame, self._known)
+        self._weight += asked.weight
         try:
             self._service.submit(asked.operation, partial(self._on_answer, asked), self._line)
         except Refusal as refusal:
-            self._refuse_at_once(asked.op, asked.ref, refusal)
+            self._owe(asked, refusal)
         else:
-            self._weight += asked.weight
             if asked.op in ENDING:
                 for key in asked.operation.keys:
                     self._known.incarnations.pop(key, None)
@@ -119,7 +123,10 @@ class Socket:
             return
         if task.error is None:
             self._follow(asked, task.reply)
-        self._answered.append((asked, task))
+        self._owe(asked, task.reply if task.error is None else task.error)
+
+    def _owe(self, asked: Asked, outcome: Any) -> None:
+        self._answered.append((asked, outcome))
         self._take_turn_soon()
 
     def _take_turn_soon(self) -> None:
@@ -129,35 +136,59 @@ class Socket:
             self._service.loop.call_soon(self._take_turn)
 
     def _take_turn(self) -> None:
-        """Encode some answers, write as much as the client reads, and read on where there is room again."""
-        self._write(self._encode_answers(TURN_FRAMES))
+        """Write a burst of what is due, if the client reads, and read on where there is room again."""
+        self._is_turn_due = False
+        if self._is_due and self._wire.is_writable:
+            self._wire.write(self._burst(), is_binary=self._codec.is_binary)
         if self._inbox:
             self._read()
-        self._is_turn_due = False
-        if self._answered or (self._wire.is_writable and (self._outbox or self._updates)):
+        if self._is_due and self._wire.is_writable:
             self._take_turn_soon()
+        elif self._is_ending and not self._is_due:
+            self._wire.write(self._codec.slices(DrainingFrame()), is_binary=self._codec.is_binary)
+            self._wire.end(RESTART, "the service restarts; connect again and resume by step")
 
-    def _encode_answers(self, most: int) -> int:
-        """Encode answers of about so much weight; how much of it was not needed."""
-        left = most
-        while self._answered and left > 0:
-            asked, task = self._answered.popleft()
-            left -= asked.weight
+    @property
+    def _is_due(self) -> bool:
+        """Whether there is something to be written."""
+        return bool(self._begun or self._answered or self._updates)
+
+    def _burst(self) -> list[Slice]:
+        """What is written next: about as much as is buffered before the client counts as slow."""
+        burst: list[Slice] = []
+        size = 0
+        while self._is_due and size < BURST_BYTES and len(burst) < BURST_SLICES:
+            burst.append(self._next())
+            size += len(burst[-1][0])
+        return burst
+
+    def _next(self) -> Slice:
+        """A slice of what is due; updates come when all is answered."""
+        begun = self._begun or (self._answer(*self._answered.popleft()) if self._answered else self._update())
+        data, is_last = next(begun)
+        self._begun = None if is_last else begun
+        return data, is_last
+
+    def _answer(self, asked: Asked, outcome: Any) -> Iterator[Slice]:
+        """Begin the frame that gives a reply or an error."""
+        self._weight -= asked.weight
+        if not isinstance(outcome, Exception):
             try:
-                self._answer(asked, task)
-            except Exception:
+                slices = self._codec.slices(asked.reply(outcome))
+            except Exception as error:
                 logger.exception("an answer could not be given")
-        return left
+                outcome = error
+            else:
+                self._service.metrics.answered("websocket", asked.op, "ok")
+                return slices
+        refusal = outcome if isinstance(outcome, Refusal) else Internal("this is our mistake")
+        self._service.metrics.answered("websocket", asked.op, refusal.code)
+        return self._codec.slices(error_frame(asked.ref, refusal))
 
-    def _answer(self, asked: Asked, task: Task) -> None:
-        if not self._wire.is_open:
-            return
-        if task.error is None:
-            self._service.metrics.answered("websocket", asked.op, "ok")
-            self._send(asked.reply(task.reply), asked.weight)
-        else:
-            refusal = task.error if isinstance(task.error, Refusal) else Internal("this is our mistake")
-            self._refuse(asked.op, asked.ref, refusal, asked.weight)
+    def _update(self) -> Iterator[Slice]:
+        """Begin the frame that tells what became of a session that the client follows."""
+        key = next(iter(self._updates))
+        return self._codec.slices(update_frame(key, self._updates.pop(key)))
 
     def _follow(self, asked: Asked, reply: Any) -> None:
         """Remember what the client knows now: which sessions it has met, and which it wants to hear of."""
@@ -174,42 +205,6 @@ class Socket:
         self._subscribed.discard(key)
         self._updates.pop(key, None)
         self._service.subscriptions.remove(key, self)
-
-    def _refuse_at_once(self, op: str, ref: int | str | None, refusal: Refusal) -> None:
-        self._weight += 1
-        self._refuse(op, ref, refusal, 1)
-
-    def _refuse(self, op: str, ref: int | str | None, refusal: Refusal, weight: int) -> None:
-        self._service.metrics.answered("websocket", op, refusal.code)
-        self._send(error_frame(ref, refusal), weight)
-
-    def _send(self, frame: Any, weight: int) -> None:
-        self._outbox.append((self._codec.encode(frame), weight))
-        self._take_turn_soon()
-
-    def _write(self, most_updates: int) -> None:
-        """Write as much as the client reads, and when all is answered so many of the updates that others do not wait for them."""
-        if self._answered:
-            most_updates = 0
-        while self._wire.is_writable and (self._outbox or (self._updates and most_updates > 0)):
-            waiting = len(self._updates)
-            self._wire.write(self._burst(most_updates), is_binary=self._codec.is_binary)
-            most_updates -= waiting - len(self._updates)
-
-    def _burst(self, most_updates: int) -> list[bytes]:
-        """The next frames to be written: about as much as is buffered before the client counts as slow."""
-        frames, size = [], 0
-        while size < BURST_BYTES and self._outbox:
-            data, weight = self._outbox.popleft()
-            self._weight -= weight
-            frames.append(data)
-            size += len(data)
-        while size < BURST_BYTES and self._updates and most_updates > 0:
-            key = next(iter(self._updates))
-            frames.append(self._codec.encode(update_frame(key, self._updates.pop(key))))
-            size += len(frames[-1])
-            most_updates -= 1
-        return frames
 
     def _give_up(self) -> None:
         logger.warning("a client has not read for %g s; its socket is closed", self._service.settings.ws_send_seconds)

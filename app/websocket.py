@@ -11,6 +11,8 @@ from typing import Protocol
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from app.encoding import Slice
+
 EXTENSION = "tidegate.wire"
 HANDSHAKE_SECONDS = 5.0
 SLICE_BYTES = 4096  # parsed before it is asked whether there is room for more
@@ -50,16 +52,17 @@ class Wire(WebSocketsSansIOProtocol):
 
     @property
     def is_writable(self) -> bool:
-        """Whether the reader keeps up."""
-        return self.writable.is_set()
+        """Whether the connection is open and the reader keeps up."""
+        return self.writable.is_set() and self.is_open
 
-    def write(self, frames: Iterable[bytes], *, is_binary: bool) -> None:
-        """Write messages; nothing is written on a connection that ends."""
+    def write(self, slices: Iterable[Slice], *, is_binary: bool) -> None:
+        """Write messages, each in as many fragments as it comes in slices; nothing is written on a connection that ends."""
         if not self.is_open:
             return
-        send = self.conn.send_binary if is_binary else self.conn.send_text
-        for frame in frames:
-            send(frame)
+        begin = self.conn.send_binary if is_binary else self.conn.send_text
+        for data, is_last in slices:
+            send = self.conn.send_continuation if self.conn.expect_continuation_frame else begin
+            send(data, is_last)
         self.transport.write(b"".join(self.conn.data_to_send()))
 
     def hold(self, *, is_held: bool) -> None:

@@ -7,17 +7,24 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import msgspec
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from app.main import create_app
+from app.server import Server as InProcess
+from app.server import configured, listen
+
 ROOT = Path(__file__).parents[2]
 STARTUP_SECONDS = 60
+PATIENCE_SECONDS = 20
 CODECS = {"tidegate.v1.json": msgspec.json, "tidegate.v1.msgpack": msgspec.msgpack}
 
 
@@ -122,6 +129,28 @@ def serving(models, directory, launcher=("-m", "app"), **settings):
         stack.callback(_end, server)
         _wait(server)
         yield server
+
+
+@contextmanager
+def serving_here(settings):
+    """A server in this process until the block ends: its `port` and its `service`, which tests may look into."""
+    app = create_app(settings)
+    with listen("127.0.0.1", 0) as listener:
+        server = InProcess(configured(app, settings), app, grace_seconds=5.0)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        until(lambda: server.started)
+        yield SimpleNamespace(port=listener.getsockname()[1], service=app.state.service)
+        server.should_exit = True
+        thread.join(PATIENCE_SECONDS)
+    assert not thread.is_alive()
+
+
+def until(happens) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
 
 
 def _wait(server) -> None:

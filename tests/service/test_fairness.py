@@ -10,20 +10,16 @@ import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager
-from types import SimpleNamespace
 
 import pytest
 
-from app.main import create_app
-from app.server import Server, configured, listen
 from app.settings import Settings
 from app.websocket import SLICE_BYTES
 from tests.benchmarks.serving.adversary import WIDE
-from tests.service.lab import ROOT, talk
+from tests.service.lab import PATIENCE_SECONDS, ROOT, serving_here, talk, until
 
 NOON = 1_767_268_800
 TICK_ROWS, WINDOW = 16, 64
-PATIENCE_SECONDS = 20
 
 
 class Ticks:
@@ -56,25 +52,9 @@ class Ticks:
 def watched(models_dir):
     """A server in this process, with small ticks that can be held."""
     settings = Settings(models=models_dir, store="memory", tick_rows=TICK_ROWS, ws_window=WINDOW)
-    app = create_app(settings)
-    listener = listen("127.0.0.1", 0)
-    server = Server(configured(app, settings), app, grace_seconds=5.0)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    until(lambda: server.started)
-    service = app.state.service
-    yield SimpleNamespace(port=listener.getsockname()[1], service=service, ticks=Ticks(service.batcher._engine))
-    server.should_exit = True
-    thread.join(PATIENCE_SECONDS)
-    listener.close()
-    assert not thread.is_alive()
-
-
-def until(happens) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not happens():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    with serving_here(settings) as server:
+        server.ticks = Ticks(server.service.batcher._engine)
+        yield server
 
 
 def open_sessions(server, prefix, count=1) -> list[str]:

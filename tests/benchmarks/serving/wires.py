@@ -11,6 +11,7 @@ from tests.benchmarks.serving.connections import Connection, Refused, Script
 
 MOST_FRAME_BYTES = 2**26
 LENGTH = b"content-length: "
+MESSAGES = {WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION}
 SUCCESS = (b"HTTP/1.1 200", b"HTTP/1.1 201")
 
 
@@ -20,10 +21,19 @@ class Listener(WSListener):
     def __init__(self, connection: Connection) -> None:
         super().__init__()
         self._connection = connection
+        self._begun = b""
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type in {WSMsgType.TEXT, WSMsgType.BINARY}:
-            self._connection.on_reply(frame.get_payload_as_bytes())
+        if frame.msg_type not in MESSAGES:
+            return
+        payload = frame.get_payload_as_bytes()
+        if not frame.fin:
+            self._begun += payload
+        elif self._begun:
+            message, self._begun = self._begun + payload, b""
+            self._connection.on_reply(message)
+        else:
+            self._connection.on_reply(payload)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._connection.on_lost()
