@@ -19,7 +19,6 @@ from app.engine.operations.looking import Description, History, Peeked
 from app.engine.operations.opening import Opened
 from app.engine.operations.rows import Stepped
 from app.engine.operations.series import Forecasts
-from app.engine.operations.taken import Answer, Answers, Taken
 from app.engine.session import Session
 from app.errors import Refusal
 from app.replies import (
@@ -172,48 +171,6 @@ def stepped_fields(name: str, stepped: Stepped, clock: Clock) -> Fields:
     }
 
 
-def columns_fields(answers: Sequence[Answer], clock: Clock, *, with_forecast: bool) -> Fields:
-    """A list for each fact, null where a session was refused."""
-    whole = answers.whole if isinstance(answers, Answers) else None
-    return _each_field(answers, clock, with_forecast=with_forecast) if whole is None else _whole_fields(whole, clock)
-
-
-def _whole_fields(taken: Taken, clock: Clock) -> Fields:
-    """Next steps of every session, as they come from the engine."""
-    fields: Fields = {
-        "step": taken.step,
-        "time": list(map(clock, taken.time)),
-        "replayed": [False] * len(taken.step),
-        "surprise": Numbers(by_step(taken.surprise)),
-    }
-    if taken.selection is not None and taken.quantiles is not None:
-        quantiles = np.moveaxis(taken.quantiles, 3, 1)  # (N, levels, H, C)
-        fields["levels"] = taken.selection.levels
-        fields["quantiles"] = Numbers(quantiles[..., 0] if quantiles.shape[3] == 1 else quantiles)
-    return fields
-
-
-def _each_field(answers: Sequence[Answer], clock: Clock, *, with_forecast: bool) -> Fields:
-    """Any answers, in any order."""
-    stepped = [None if isinstance(answer, Refusal) else answer for answer in answers]
-    fields: Fields = {
-        "step": [one and one.step for one in stepped],
-        "time": [None if one is None else clock(one.time) for one in stepped],
-        "replayed": [one and one.replayed for one in stepped],
-        "surprise": _of_each([None if one is None else one.surprise for one in stepped]),
-    }
-    if with_forecast:
-        found = [None if one is None else one.forecast for one in stepped]
-        fields["levels"] = next((forecast.levels for forecast in found if forecast), ())
-        fields["quantiles"] = Numbers(_together([None if one is None else by_level(one.values) for one in found]))
-    errors = [
-        {"index": index} | refusal_fields(answer, clock)
-        for index, answer in enumerate(answers)
-        if isinstance(answer, Refusal)
-    ]
-    return fields | ({"errors": errors} if errors else {})
-
-
 def refusal_fields(refusal: Refusal, clock: Clock) -> Fields:
     return {"code": refusal.code, "detail": refusal.detail, **refusal.members(clock)}
 
@@ -233,29 +190,8 @@ def by_level(values: Floats) -> Floats:
     return values[:, 0].T if values.shape[1] == 1 else np.moveaxis(values, 2, 0)
 
 
-def _of_each(arrays: list[Floats | None]) -> Any:
-    """A number of each (1, C), or C numbers."""
-    together = _together(arrays)
-    if isinstance(together, np.ndarray):
-        return Numbers(by_step(together[:, 0]))
-    return [None if array is None else _observation(array[0]) for array in arrays]
-
-
-def _observation(values: Floats) -> Any:
-    if len(values) > 1:
-        return Numbers(values)
-    return None if np.isnan(values[0]) else float(f"{values[0]:.{DIGITS}g}")
-
-
 def _rounded(values: Floats) -> Numbers:
     return Numbers(np.round(values, GATE_DIGITS))
-
-
-def _together(arrays: list[Floats | None]) -> Floats | list[Floats | None]:
-    """One array, which is written faster, where all are there and alike."""
-    there = [array for array in arrays if array is not None]
-    alike = len(there) == len(arrays) and len({array.shape for array in there}) == 1
-    return np.stack(there) if alike else arrays
 
 
 def _optional(forecast: Forecast | None, clock: Clock) -> ForecastReply | UnsetType:

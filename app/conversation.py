@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from app import answers, requests
 from app.acquaintance import Acquaintance
+from app.columns import columns_fields
 from app.engine.forecast import Wish
 from app.engine.operations.base import Context, Operation, Work
 from app.engine.operations.looking import Describe, Description, Follow, Peeked
@@ -121,7 +122,7 @@ def _stepped(frame: StepFrame, reply: Stepped) -> SteppedFrame:
 
 
 def _columns(frame: ColumnsFrame, wish: Wish | None, reply: Sequence[Answer]) -> ColumnsSteppedFrame:
-    return ColumnsSteppedFrame(ref=frame.ref, **answers.columns_fields(reply, int, with_forecast=wish is not None))
+    return ColumnsSteppedFrame(ref=frame.ref, **columns_fields(reply, int, with_forecast=wish is not None))
 
 
 def _peeked(frame: PeekFrame, reply: Peeked) -> PeekedFrame:

@@ -102,13 +102,24 @@ def test_a_large_answer_holds_every_number_and_what_follows_comes_after_it(insid
     assert replies["one"]["step"] == 2
 
 
-def test_sessions_that_are_refused_leave_gaps_in_a_large_answer(inside):
-    with talk(inside) as socket:
-        names = [*WIDE["sessions"][:-1], "nobody"]
-        reply = socket.ask(**WIDE | {"sessions": names})
-    assert [i for i, forecast in enumerate(reply["quantiles"]) if forecast is None] == [SESSIONS - 1]
-    assert {len(forecast) for forecast in reply["quantiles"][:-1]} == {len(LEVELS)}
-    assert [error["index"] for error in reply["errors"]] == [SESSIONS - 1]
+@pytest.mark.parametrize("subprotocol", CODECS)
+def test_a_large_answer_has_gaps_where_sessions_are_refused_and_tells_what_was_repeated(inside, name, subprotocol):
+    names = [f"{name}-{i}" for i in range(SESSIONS)]
+    opening = {"op": "open", "model": "sum", "version": "1", "start": NOON}
+    with talk(inside, subprotocol) as socket:
+        socket.ask_all([{**opening, "id": one} for one in names if one not in (names[3], names[300])])
+        assert socket.ask(op="step", session=names[5], values=[5], step=1)["step"] == 1
+        assert socket.ask(op="step", session=names[310], values=[0], step=1)["step"] == 1
+        reply = socket.ask(**WIDE | {"sessions": names, "steps": [1] * SESSIONS})
+    refused = {3: "session-not-found", 300: "session-not-found", 310: "step-conflict"}
+    assert {error["index"]: error["code"] for error in reply["errors"]} == refused
+    for i in range(SESSIONS):
+        if i in refused:
+            assert [reply[fact][i] for fact in ("step", "time", "replayed", "surprise", "quantiles")] == [None] * 5
+            continue
+        assert (reply["step"][i], reply["time"][i], reply["replayed"][i]) == (1, NOON, i == 5)
+        assert reply["quantiles"][i][0] == pytest.approx(expected([i], level=LEVELS[0]), abs=1e-3)
+        assert len(reply["quantiles"][i]) == len(LEVELS)
 
 
 def test_who_reads_late_gets_all_that_is_due_before_the_end(models_dir, tmp_path):

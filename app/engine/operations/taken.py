@@ -100,8 +100,17 @@ def joined(parts: Sequence[Sequence[Answer]]) -> Answers:
     taken = _as_one([whole for whole in wholes if whole is not None]) if None not in wholes else None
     if taken is not None:
         return Answers(len(taken.step), [(range(len(taken.step)), taken)], {})
-    each = list(chain.from_iterable(parts))
-    return Answers(len(each), (), dict(enumerate(each)))
+    together: list[tuple[Sequence[int], Taken]] = []
+    others: dict[int, Answer] = {}
+    begin = 0
+    for part in parts:
+        if isinstance(part, Answers):
+            together += [([begin + place for place in places], one) for places, one in part.together]
+            others.update({begin + place: answer for place, answer in part.others.items()})
+        else:
+            others.update(enumerate(part, begin))
+        begin += len(part)
+    return Answers(begin, together, others)
 
 
 def _as_one(parts: Sequence[Taken]) -> Taken | None:
