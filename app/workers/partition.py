@@ -40,7 +40,7 @@ class Partition:
         operation = task.operation
         workers = len(self._desks)
         owners = [owner(key, workers) for key in operation.keys]
-        if isinstance(operation, Fork) and owners[0] != owners[1]:
+        if isinstance(operation, Fork) and owners[0] != owners[-1]:
             self._fork(task, operation)
         elif isinstance(operation, ListSessions) or len(set(owners)) > 1:
             shared = parts(operation, owners, workers)

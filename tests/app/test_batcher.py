@@ -13,11 +13,12 @@ from app.engine.backlog import TickLimits
 from app.engine.batcher import Batcher
 from app.engine.forecast import Wish
 from app.engine.lanes import Lanes
+from app.engine.operations.copying import Fork
 from app.engine.operations.looking import Peek
 from app.engine.operations.opening import Open
 from app.engine.operations.stepping import TakeColumns, TakeSteps
 from app.engine.task import Task
-from app.errors import Draining, Internal, Overloaded
+from app.errors import Draining, Internal, Overloaded, SessionExists, SessionNotFound
 from app.stores.memory import MemoryStore
 from tests.bundles import FATAL, expected
 from tests.conftest import NOON, Lab, column, key
@@ -151,6 +152,15 @@ def test_one_error_does_not_kill_the_loop(lab):
         crowd.submit(opened("a"))
         for _ in range(3):
             assert isinstance(crowd.submit(steps("a", FATAL)).exception(5), Internal)
+        assert median(crowd.submit(steps("a", 1)).result(5)) == expected([1])
+        assert not crowd.died.is_set()
+
+
+def test_a_session_that_is_forked_onto_itself_does_not_kill_the_loop(lab):
+    with crowd_of(lab) as crowd:
+        assert isinstance(crowd.submit(Fork(key("a"), key("a"))).exception(5), SessionNotFound)
+        crowd.submit(opened("a"))
+        assert isinstance(crowd.submit(Fork(key("a"), key("a"))).exception(5), SessionExists)
         assert median(crowd.submit(steps("a", 1)).result(5)) == expected([1])
         assert not crowd.died.is_set()
 

@@ -101,6 +101,7 @@ def test_a_session_forks_and_travels_to_any_worker(doors, name, door, source, ta
     for one, value in ((old, 3), (new, 4), (copy, 5)):
         assert median(stepped(client, one, value, step=3).json()) == expected([1, 2, value])
     problem(client.post(f"/v1/sessions/{old}/fork", json={"id": new}), 409, "session-exists")
+    problem(client.post(f"/v1/sessions/{old}/fork", json={"id": old}), 409, "session-exists")
     problem(client.post(f"/v1/sessions/{new}.never/fork", json={"id": old}), 404, "session-not-found")
     made_up = client.post(f"/v1/sessions/{old}/fork", json={}).json()
     assert client.get(f"/v1/sessions/{made_up['id']}").json()["step"] == 3

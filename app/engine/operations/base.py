@@ -49,7 +49,7 @@ class Work(Generic[R_co]):
 
 
 class Operation(Protocol[R_co]):
-    """Something that is asked of the engine. `keys` are the sessions it concerns: one operation at a time for each."""
+    """Something that is asked of the engine. `keys` are the sessions it concerns, each once: one operation at a time for each."""
 
     @property
     def keys(self) -> Sequence[Key]: ...

@@ -30,7 +30,7 @@ class Fork:
 
     @property
     def keys(self) -> Sequence[Key]:
-        return (self.key, self.fork)
+        return (self.key, self.fork) if self.fork != self.key else (self.key,)
 
     def begin(self, context: Context) -> Work[Opened]:
         session, model, state = context.sessions.gather(self.key)
