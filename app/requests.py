@@ -35,7 +35,7 @@ from app.schemas import (
     StepsRequest,
 )
 from app.times import parse_time
-from app.values import columns, observations
+from app.values import SHOWN, columns, observations
 
 MOST_METADATA_BYTES = 16 * 1024
 NO_INCARNATIONS: Mapping[Key, int] = {}
@@ -81,12 +81,14 @@ def to_columns(
     """One observation for each of many sessions, of these incarnations where they are known."""
     count = len(sessions)
     for name, column in (("values", asked.values), ("steps", asked.steps), *(asked.covariates or {}).items()):
-        if column and len(column) != count:
-            raise InvalidRequest(f"{name} has {len(column)} entries, but there are {count} sessions")
+        if column is not None and len(column) != count:
+            raise InvalidRequest(
+                f"{name[:SHOWN]} has {len(column)} entries, but there are {count} sessions; give one for each"
+            )
     return TakeColumns(
         keys=sessions,
         table=_values(asked.values),
-        steps=asked.steps or None,
+        steps=asked.steps,
         covariates=_named("covariates", asked.covariates),
         wish=_wish_or_none(asked.forecast),
         incarnations=list(map(incarnations.get, sessions)) if incarnations else None,

@@ -102,6 +102,8 @@ BAD_FRAMES = {
     "text": {"op": "step", "ref": 1, "session": "x", "values": ["1"]},
     "infinity": {"op": "step", "ref": 1, "session": "x", "values": [1e39]},
     "columns of different lengths": {"op": "steps", "ref": 1, "sessions": ["x"], "values": [1, 2]},
+    "a column without entries": {"op": "steps", "ref": 1, "sessions": ["x"], "values": [1], "steps": []},
+    "a covariate without entries": {"op": "steps", "ref": 1, "sessions": ["x"], "values": [1], "covariates": {"t": []}},
     "a list with a session that can be none": {"op": "steps", "ref": 1, "sessions": ["x", "a b"], "values": [1, 2]},
     "no list": {"op": "steps", "ref": 1, "sessions": {"x": 1}, "values": [1]},
     "a session twice": {"op": "steps", "ref": 1, "sessions": ["x", "x"], "values": [1, 2]},
