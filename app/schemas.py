@@ -12,7 +12,8 @@ MOST_LEVELS = 99
 MOST_LISTED = 1000
 MOST_GATES = 1000
 LARGEST_STEP = 2**53
-ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.:~@=+-]{0,127}$"
+END = r"$(?!\n)"  # in Python a dollar sign alone also stands before a last line break
+ID_PATTERN = rf"^[A-Za-z0-9_][A-Za-z0-9_.:~@=+-]{{0,127}}{END}"
 
 NUMBER = {"type": ["number", "null"]}
 NUMBERS = {"type": "array", "items": NUMBER}
@@ -44,7 +45,10 @@ Horizon = Annotated[int, Meta(ge=1, le=LARGEST_STEP, description="steps to forec
 SessionId = Annotated[str, Meta(pattern=ID_PATTERN, description="letters, digits and _.:~@=+-, at most 128")]
 SessionIds = Annotated[list[SessionId], Meta(min_length=1, max_length=MOST_COLUMNS)]
 Incarnation = Annotated[
-    str, Meta(pattern="^[0-9a-f]{16}$", description="only the session of this incarnation is meant, no other of its id")
+    str,
+    Meta(
+        pattern=f"^[0-9a-f]{{16}}{END}", description="only the session of this incarnation is meant, no other of its id"
+    ),
 ]
 Step = Annotated[int, Meta(ge=1, le=LARGEST_STEP, description="number of the first of these steps")]
 
@@ -159,7 +163,7 @@ class PageQuery(Request, kw_only=True):
 
     limit: Annotated[int, Meta(ge=1, le=MOST_LISTED)] = 100
     cursor: Annotated[str, Meta(pattern=ID_PATTERN, description="`next_cursor` of the page before")] | None = None
-    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:~@=+-]{0,128}$")] = ""
+    prefix: Annotated[str, Meta(pattern=rf"^[A-Za-z0-9_.:~@=+-]{{0,128}}{END}")] = ""
 
 
 class HistoryQuery(Request, kw_only=True):

@@ -237,6 +237,7 @@ def test_a_bad_opening_opens_nothing(server, name):
     bad = [
         {"id": "no spaces"},
         {"id": "x" * 129},
+        {"id": f"{name}\n"},
         {"id": name, "start": "yesterday"},
         {"id": name, "on_gap": "skip"},
         {"id": name, "metadata": {"x": "y" * 20_000}},
@@ -248,7 +249,9 @@ def test_a_bad_opening_opens_nothing(server, name):
     problem(server.get(f"/v1/sessions/{name}"), 404, "session-not-found")
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=x", "limt=3", "cursor=%20", "prefix=/"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=x", "limt=3", "cursor=%20", "cursor=a%0A", "prefix=/", "prefix=a%0A"]
+)
 def test_a_bad_query_is_refused(query, server):
     problem(server.get(f"/v1/sessions?{query}"), 422, "invalid-request")
 

@@ -104,6 +104,8 @@ BAD_FRAMES = {
     "columns of different lengths": {"op": "steps", "ref": 1, "sessions": ["x"], "values": [1, 2]},
     "a column without entries": {"op": "steps", "ref": 1, "sessions": ["x"], "values": [1], "steps": []},
     "a covariate without entries": {"op": "steps", "ref": 1, "sessions": ["x"], "values": [1], "covariates": {"t": []}},
+    "a session with a line break": {"op": "steps", "ref": 1, "sessions": ["x\n"], "values": [1]},
+    "an incarnation with a line break": {"op": "close", "ref": 1, "session": "x", "incarnation": f"{7:016x}\n"},
     "a list with a session that can be none": {"op": "steps", "ref": 1, "sessions": ["x", "a b"], "values": [1, 2]},
     "no list": {"op": "steps", "ref": 1, "sessions": {"x": 1}, "values": [1]},
     "a session twice": {"op": "steps", "ref": 1, "sessions": ["x", "x"], "values": [1, 2]},
