@@ -1,4 +1,4 @@
-"""Times on the wire: RFC 3339 or whole epoch seconds in, RFC 3339 in UTC out."""
+"""Times on the wire: RFC 3339 or whole epoch seconds in, RFC 3339 in UTC out; years that this has no place for have a sign (ISO 8601)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from app.errors import InvalidRequest
 
 EARLIEST, LATEST = -62_135_596_800, 221_845_392_000  # the years 1 to 9000: forecasts reach beyond the last observation
 DAY = 86400
+LATEST_YEAR = 9999  # of RFC 3339
+CYCLE_DAYS, CYCLE_YEARS = 146_097, 400  # after which the calendar repeats itself
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.0+)?([Zz]|[+-]\d\d:\d\d)")
 
 
@@ -22,7 +24,7 @@ def parse_time(value: int | str) -> int:
 
 
 def format_time(seconds: float) -> str:
-    """RFC 3339 in UTC, in whole seconds."""
+    """RFC 3339 in UTC, in whole seconds. Any time can be written: long histories reach beyond what may be sent."""
     day, rest = divmod(int(seconds), DAY)
     minutes, second = divmod(rest, 60)
     return f"{_date(day)}T{minutes // 60:02}:{minutes % 60:02}:{second:02}Z"
@@ -30,7 +32,10 @@ def format_time(seconds: float) -> str:
 
 @lru_cache(maxsize=4096)
 def _date(day: int) -> str:
-    return f"{datetime.fromtimestamp(day * DAY, UTC):%Y-%m-%d}".rjust(10, "0")
+    cycles, day_of_cycle = divmod(day, CYCLE_DAYS)
+    date = datetime.fromtimestamp(day_of_cycle * DAY, UTC)
+    year = date.year + cycles * CYCLE_YEARS
+    return f"{year:{'04' if 0 <= year <= LATEST_YEAR else '+05'}}{date:-%m-%d}"
 
 
 def _parse_text(text: str) -> int:

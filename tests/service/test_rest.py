@@ -97,6 +97,12 @@ def test_a_gap_is_filled_where_the_session_wants_it(server, name):
     assert median(document) == expected([None, None, 5])
 
 
+def test_a_time_before_all_that_may_be_sent_is_named(server, name):
+    assert server.post("/v1/sessions", {"id": name, "model": "sum", "start": "0001-01-01T00:59:00Z"}).status_code == 201
+    answer = server.post(f"/v1/sessions/{name}/steps", {"values": [1], "time": "0001-01-01T00:00:00Z"})
+    assert problem(answer, 422, "off-grid")["nearest"] == "0000-12-31T23:59:00Z"
+
+
 def test_looking_ahead_does_not_move_a_session(server, session):
     ahead = server.get(f"{session}/forecast", horizon=2, quantiles="0.1,0.5").json()
     assert list(ahead["quantiles"]) == ["0.1", "0.5"]
