@@ -35,7 +35,7 @@ from app.schemas import (
     StepsRequest,
 )
 from app.times import parse_time
-from app.values import SHOWN, columns, observations
+from app.values import SHOWN, columns, observations, show
 
 MOST_METADATA_BYTES = 16 * 1024
 NO_INCARNATIONS: Mapping[Key, int] = {}
@@ -101,9 +101,19 @@ def to_fork(key: Key, asked: ForkRequest) -> Fork:
 
 
 def to_import(tenant: str, blob: bytes, asked: ImportQuery) -> Import:
-    """An exported session; raises InvalidRequest for bytes that are none."""
+    """An exported session; raises InvalidRequest for bytes that are none, or hold what no session has: anybody can write a checksum."""
     exported = parse_export(blob)
-    return Import(Key(tenant, asked.id or exported.id), exported)
+    name = asked.id or exported.id
+    if not re.match(ID_PATTERN, name):
+        raise InvalidRequest(f"the export is of a session {show(name)}, which can be no id; give another one as ?id=")
+    try:
+        metadata = msgspec.json.decode(exported.session.metadata, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+        raise InvalidRequest(
+            f"the export's metadata are no JSON object: {str(error)[:SHOWN]}; export it again"
+        ) from error
+    _metadata(metadata)
+    return Import(Key(tenant, name), exported)
 
 
 def to_incarnation(text: str | None) -> int | None:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
 from app.engine.forecast import Wish
-from app.engine.operations.copying import Export, Fork, Import, parse_export
+from app.engine.operations.copying import MAGIC, Export, Fork, Import, parse_export
 from app.engine.operations.looking import Describe, Peek
 from app.engine.operations.opening import Close, Open
 from app.engine.operations.stepping import TakeColumns, TakeSteps
 from app.engine.operations.sweeping import Expire, FindForgettable, FindIdle, Forget
 from app.engine.registry import Models, open_models
+from app.engine.session import NO_METADATA, pack_tail, unpack
 from app.engine.steps import Place
 from app.errors import InvalidRequest, ModelMismatch, Moment, Overloaded, SessionExists, SessionGone, SessionNotFound
+from app.requests import to_import
+from app.schemas import ImportQuery
 from app.stores.base import Place as StorePlace
-from app.stores.base import Table
+from app.stores.base import Record, Table
 from app.stores.memory import MemoryStore
 from tests.bundles import expected, write_bundle
 from tests.conftest import NOON, Lab, column, key
@@ -92,6 +96,41 @@ def test_an_export_with_any_byte_changed_is_refused(lab):
     for broken in (b"", blob[:-1], b"tidegate session 2\n" + blob[19:]):
         with pytest.raises(InvalidRequest):
             parse_export(broken)
+
+
+FORGED = {
+    "an id that can be none": {"name": "a/b"},
+    "an id that the store has no room for": {"name": "a" * 600},
+    "no id": {"name": ""},
+    "a start beyond all times": {"start": 2**62},
+    "less than no steps": {"step": -1},
+    "steps beyond all times": {"step": 2**62},
+    "no frequency": {"frequency": 0},
+    "another frequency": {"frequency": 60},
+    "metadata that end too early": {"metadata": b'{"a":1'},
+    "metadata that are no object": {"metadata": b"[]"},
+    "metadata that are too large": {"metadata": b'{"a":"%s"}' % (b"x" * 17_000)},
+}
+
+
+@pytest.mark.parametrize("changes", FORGED.values(), ids=FORGED.keys())
+def test_an_export_that_holds_what_no_session_has_is_refused(changes, lab):
+    lab.ask(opened("a", 1))
+    blob = lab.ask(Export(key("a")))
+    lab.ask(to_import("", forged(blob, name="b"), ImportQuery()))
+    with pytest.raises(InvalidRequest):
+        lab.ask(to_import("", forged(blob, **{"name": "c", **changes}), ImportQuery()))
+
+
+def forged(blob, name, metadata=NO_METADATA, **facts) -> bytes:
+    """An export with other contents and a checksum that holds."""
+    record = Record.decode(blob[len(MAGIC) :])
+    row, build, _ = unpack(msgspec.msgpack.decode(record.header)[1])
+    row = row.copy()
+    for field, value in facts.items():
+        row[field] = value
+    head = msgspec.msgpack.encode((name, row.tobytes() + pack_tail(build, metadata)))
+    return MAGIC + Record(head, record.state).encode()
 
 
 @pytest.fixture

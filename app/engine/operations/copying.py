@@ -19,6 +19,7 @@ from app.errors import InvalidRequest, ModelMismatch, SessionExists
 from app.stores.base import CorruptRecord, Record
 
 MAGIC = b"tidegate session 1\n"
+FARTHEST = 2**53  # steps, and seconds from 1970 on: far beyond what observations lead to, and no sum of them overflows
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,10 @@ class Import:
             raise InvalidRequest(
                 f"the export holds {state.size} floats of state, its model has {model.bundle.state_size}"
             )
+        if session.frequency != model.bundle.frequency:
+            raise InvalidRequest(
+                f"the export has a step every {session.frequency} s, its model every {model.bundle.frequency}"
+            )
         return _begun(context, self.key, session, model, state)
 
 
@@ -98,7 +103,12 @@ def parse_export(blob: bytes) -> Exported:
         state = np.frombuffer(record.state, np.float32)
     except (CorruptRecord, msgspec.DecodeError, ValueError) as error:
         raise InvalidRequest(f"the exported session is damaged: {error}; export it again") from error
-    return Exported(name, Session.of(facts[0], build, metadata), state)
+    session = Session.of(facts[0], build, metadata)
+    if session.step < 0 or max(session.step, abs(session.start), abs(session.time)) > FARTHEST:
+        raise InvalidRequest(
+            f"the exported session is damaged: its step is {session.step}, its start {session.start}; export it again"
+        )
+    return Exported(name, session, state)
 
 
 def _served(context: Context, session: Session) -> Model:
