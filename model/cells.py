@@ -1,7 +1,7 @@
 """Recurrent cells behind one interface, as they are trained: the GRU of Cho et al. 2014, torch's variant of it, the LSTM,
 and what they all improve on, the plain recurrent network.
 
-A cell maps inputs (T, B, I) from a zero state to outputs (T, B, N). Gates come in ONNX's order. `model.recurrences` serves them.
+A cell maps inputs (T, B, I) and the state at their start (B, V·N), zero if it is left out, to outputs (T, B, N). Gates come in ONNX's order. `model.recurrences` serves them.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ class Cell(nn.Module):
         self.U = nn.Parameter(torch.cat([nn.init.orthogonal_(torch.empty(units, units)) for _ in range(self.gates)], 1))
         self.b = nn.Parameter(torch.zeros(self.gates * units))
 
+    def start(self, x: Tensor, given: Tensor | None) -> Tensor:
+        """The state before inputs (T, B, I), (B, V·N)."""
+        return x.new_zeros(x.shape[1], self.vectors * self.units) if given is None else given
+
 
 class GRU(Cell):
     """The gated recurrent unit as published (Cho et al. 2014, https://arxiv.org/abs/1406.1078, eq. 5-8).
@@ -44,8 +48,8 @@ class GRU(Cell):
         with torch.no_grad():
             self.b[:units] = 1.0  # start by remembering
 
-    def forward(self, x: Tensor) -> Tensor:
-        outputs: Tensor = ChoGRU.apply(x, self.W, self.U, self.b)  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+    def forward(self, x: Tensor, start: Tensor | None = None) -> Tensor:
+        outputs: Tensor = ChoGRU.apply(x, self.W, self.U, self.b, self.start(x, start))  # type: ignore[no-untyped-call]  # torch leaves it unannotated
         return outputs
 
 
@@ -60,11 +64,10 @@ class ResetAfterGRU(Cell):
         with torch.no_grad():
             self.b[:units] = 1.0
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, start: Tensor | None = None) -> Tensor:
         order = (1, 0, 2)  # ONNX's z, r, c in torch's order
         weights = [_reorder(w, order) for w in (self.W.t(), self.U.t(), self.b, self.b_recurrent)]
-        start = x.new_zeros(1, x.shape[1], self.units)
-        outputs, _ = torch.gru(x, start, weights, True, 1, 0.0, self.training, False, False)  # noqa: FBT003 - positional only
+        outputs, _ = torch.gru(x, self.start(x, start)[None], weights, True, 1, 0.0, self.training, False, False)  # noqa: FBT003 - positional only
         return outputs
 
 
@@ -79,11 +82,11 @@ class LSTM(Cell):
         with torch.no_grad():
             self.b[2 * units : 3 * units] = 1.0  # start by remembering
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, start: Tensor | None = None) -> Tensor:
         order = (0, 2, 3, 1)  # ONNX's i, o, f, c in torch's order
         weights = [_reorder(w, order) for w in (self.W.t(), self.U.t(), self.b, torch.zeros_like(self.b))]
-        start = x.new_zeros(1, x.shape[1], self.units)
-        outputs, _, _ = torch.lstm(x, [start, start], weights, True, 1, 0.0, self.training, False, False)  # noqa: FBT003 - positional only
+        state = [part.contiguous() for part in self.start(x, start)[None].chunk(self.vectors, -1)]
+        outputs, _, _ = torch.lstm(x, state, weights, True, 1, 0.0, self.training, False, False)  # noqa: FBT003 - positional only
         return outputs
 
 
@@ -92,10 +95,9 @@ class RNN(Cell):
 
     gates = 1
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, start: Tensor | None = None) -> Tensor:
         weights = [self.W.t(), self.U.t(), self.b, torch.zeros_like(self.b)]
-        start = x.new_zeros(1, x.shape[1], self.units)
-        outputs, _ = torch.rnn_tanh(x, start, weights, True, 1, 0.0, self.training, False, False)  # noqa: FBT003 - positional only
+        outputs, _ = torch.rnn_tanh(x, self.start(x, start)[None], weights, True, 1, 0.0, self.training, False, False)  # noqa: FBT003 - positional only
         return outputs
 
 

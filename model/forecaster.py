@@ -98,16 +98,18 @@ class Forecaster(nn.Module):
         roughness = scaling.roughness(y, before, spread, scaling.decay(a.longest, scaling.ROUGHNESS_SEASONS))
         return Tracked(window, level, spread, change, last, gap, age, roughness, never_negative)
 
-    def forward(self, tracked: Tracked, time: Tensor, covariates: Tensor) -> Tensor:
-        """Outputs of the recurrence (T, R, N) at times (B, T) with covariates (B, T, K), from a zero hidden state."""
+    def forward(self, tracked: Tracked, time: Tensor, covariates: Tensor, start: Tensor | None = None) -> Tensor:
+        """Outputs of the recurrence (T, R, N) at times (B, T) with covariates (B, T, K), from the hidden state of each layer
+        (layers, R, V·N), zero if it is left out.
+        """
         a = self.architecture
         waves = features.calendar(time.t() + a.frequency, a.cycles)
         known = self.known.seen(covariates.transpose(0, 1), self.covariate_mean, self.covariate_spread)
         own = self.own(torch.cat([self.see(tracked), tracked.change[..., None]], 2))
         shared = torch.cat([waves, known], 2) @ self.shared
         x = torch.tanh(self._by_channel(own) + shared[:, :, None] + self.channel).flatten(1, 2)
-        for cell in self.cells:
-            x = cell(x)
+        for cell, before in zip(self.cells, [None] * a.layers if start is None else start, strict=True):
+            x = cell(x, before)
         return x
 
     def see(self, tracked: Tracked) -> Tensor:

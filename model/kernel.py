@@ -20,18 +20,19 @@ SMALL = 2**22  # multiply-adds in a product that one thread does no slower than 
 
 
 class ChoGRU(torch.autograd.Function):
-    """The reset-before GRU from a zero state: x (T, B, I), W (I, 3N), U (N, 3N), b (3N) to hidden states (T, B, N).
+    """The reset-before GRU: x (T, B, I), W (I, 3N), U (N, 3N), b (3N) and the state at its start (B, N), to which no gradient
+    goes, to hidden states (T, B, N).
 
     Gates come in the order z, r, candidate. A candidate's tanh(a) is computed as 2σ(2a) − 1, which torch does faster.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, W: Tensor, U: Tensor, b: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, W: Tensor, U: Tensor, b: Tensor, start: Tensor) -> Tensor:
         steps, batch, N = *x.shape[:2], U.shape[0]
         zr, c = multiply(x, W[:, : 2 * N], b[: 2 * N]), multiply(x, W[:, 2 * N :], b[2 * N :])
         U_zr, U_c = U[:, : 2 * N].contiguous(), U[:, 2 * N :].contiguous()
         h = x.new_empty(steps + 1, batch, N)
-        h[0] = 0
+        h[0] = start
         rh = torch.empty_like(h[0])
         one = torch.ones_like(rh)
         minus_one = -one
@@ -49,7 +50,7 @@ class ChoGRU(torch.autograd.Function):
         return h[1:]
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, *grads: Any) -> tuple[Tensor | None, ...]:
         x, W, U, zr, c, h = ctx.saved_tensors
         N, before = U.shape[0], h[:-1]
         z, r = zr[..., :N], zr[..., N:]
@@ -69,7 +70,7 @@ class ChoGRU(torch.autograd.Function):
         d_x = multiply(d_zr, W[:, : 2 * N].t()).add_(multiply(d_c, W[:, 2 * N :].t()))
         d_W = torch.cat([weight_gradient(x, d_zr), weight_gradient(x, d_c)], 1)
         d_U = torch.cat([weight_gradient(before, d_zr), weight_gradient(r * before, d_c)], 1)
-        return d_x, d_W, d_U, torch.cat([d_zr.sum((0, 1)), d_c.sum((0, 1))])
+        return d_x, d_W, d_U, torch.cat([d_zr.sum((0, 1)), d_c.sum((0, 1))]), None
 
 
 def _slopes(zr: Tensor, c: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from model.cells import CELLS
 from model.forecaster import Forecaster
 from training.categories import hidden
 from training.config import FitConfig
@@ -154,11 +155,13 @@ class Fit:
 
     def _learn(self) -> float:
         if self.step % COLD_EVERY == COLD_EVERY - 1:
-            windows, origins = self.cold, early_origins(self.window)
+            starts = self.team.share(self.cold.draw(self.windows, self.random))
+            batch = self.cold.batch(starts, early_origins(self.window))
         else:
             offset = int(torch.randint(self.stride, (1,), generator=self.random))
-            windows, origins = self.warm, torch.arange(self.burn_in + offset, self.window, self.stride)
-        batch = windows.batch(self.team.share(windows.draw(self.windows, self.random)), origins)
+            starts = self.team.share(self.warm.draw(self.windows, self.random))
+            origins = torch.arange(self.burn_in + offset, self.window, self.stride)
+            batch = replace(self.warm.batch(starts, origins), start=self._anything())
         loss = pinball(self.forecast(batch), batch, self.levels) * self._weight(batch)
         self.optimiser.zero_grad()
         loss.backward()
@@ -167,6 +170,18 @@ class Fit:
         share = 1 - min(AVERAGING, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(list(self.averaged.parameters()), list(self.forecaster.parameters()), share)
         return self.team.sum(float(loss.detach())) / self.team.size
+
+    def _anything(self) -> Tensor:
+        """A hidden state before each of the process's windows, (layers, B·C, V·N), anywhere between -1 and 1.
+
+        What a session that has lived for years carries, a window cannot know; so the network learns to have forgotten the
+        state it began with by its first forecast.
+        """
+        a = self.forecaster.architecture
+        drawn = torch.rand(
+            self.windows, a.layers, len(a.channels), CELLS[a.cell].vectors * a.units, generator=self.random
+        )
+        return 2 * self.team.share(drawn).transpose(0, 1).flatten(1, 2) - 1
 
     def _weight(self, batch: Batch) -> float:
         """What a process's loss counts in the mean over processes, so that this is the mean over all their observations."""

@@ -26,6 +26,7 @@ class Batch:
 
     `tracked` for B·C rows; `time` (B, W) and `covariates` (B, W, K); `origins` (n,); `origin_time` (O,), `future_covariates`
     (O, H, K'), `targets` (O·C, H) with NaN where there is nothing to learn, and `scale` (O·C, 1), the unit of the loss.
+    `start` (layers, B·C, V·N) is the hidden state before the windows, zero if it is left out.
     """
 
     tracked: Tracked
@@ -36,6 +37,7 @@ class Batch:
     future_covariates: Tensor
     targets: Tensor
     scale: Tensor
+    start: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ class Windows:
 
 def run(forecaster: Forecaster, batch: Batch) -> Tensor:
     """Forecast quantiles (O·C, H, Q) of a batch."""
-    outputs = forecaster(batch.tracked, batch.time, batch.covariates)
+    outputs = forecaster(batch.tracked, batch.time, batch.covariates, batch.start)
     P, tracked = forecaster.architecture.recent_steps, batch.tracked
     window = tracked.window.unfold(0, P, 1)[batch.origins + 1]  # (n, B·C, P)
     at_origins = {name: getattr(tracked, name)[batch.origins].flatten(0, 1)[None] for name in TRACKED}

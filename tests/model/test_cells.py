@@ -63,6 +63,16 @@ def test_serving_steps_as_training_runs(name, x):
     np.testing.assert_allclose(outputs, cell(x).detach(), atol=1e-6)
 
 
+@pytest.mark.parametrize("name", CELLS)
+def test_a_sequence_that_goes_on_from_a_state_is_served_as_it_is_trained(name, x):
+    cell = built(name)
+    recurrence = Recurrence.of(name, {key: w.detach().numpy() for key, w in cell.state_dict().items()}, "")
+    start = torch.rand(B, cell.vectors * N, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    outputs, _ = recurrence.sequence(x.numpy(), start.numpy())
+    np.testing.assert_allclose(outputs, cell(x, start).detach(), atol=1e-6)
+    assert not np.allclose(outputs[0], cell(x)[0].detach(), atol=1e-3)
+
+
 @pytest.mark.parametrize("name", [name for name in CELLS if name != "rnn"])
 def test_gates_explain_the_outputs(name, x):
     cell = built(name)
@@ -80,7 +90,8 @@ def test_the_hand_written_backward_is_the_gradient():
         torch.randn(*shape, dtype=torch.float64, requires_grad=True)
         for shape in ((T, B, INPUTS), (INPUTS, 3 * N), (N, 3 * N), (3 * N,))
     ]
-    assert torch.autograd.gradcheck(ChoGRU.apply, inputs)
+    start = torch.rand(B, N, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda *given: ChoGRU.apply(*given, start), inputs)
 
 
 def test_a_plain_network_has_no_gates_and_looks_at_all_of_the_past(x):

@@ -87,6 +87,21 @@ def test_a_run_taken_up_again_ends_where_it_would_have():
         assert torch.equal(ours, theirs)
 
 
+def test_windows_begin_with_any_hidden_state_and_sessions_at_their_start_with_none():
+    fit, states = Fit(*panel(channels=2), config(steps=8)), []
+    fit.forecast.register_forward_pre_hook(lambda _, given: states.append(given[0].start))
+    for _ in fit:
+        pass
+    *warm, cold = states
+    assert cold is None
+    assert [state.shape for state in warm] == 7 * [(1, 4, 8)]  # layers, channels of two windows, units
+    drawn = torch.cat([state.flatten() for state in warm])
+    assert len(drawn.unique()) > 200
+    assert drawn.min() < -0.9
+    assert drawn.max() > 0.9
+    assert drawn.abs().max() <= 1
+
+
 def test_training_lowers_the_validation_loss():
     fit = Fit(*panel(), config(steps=200, learning_rate=5e-3))
     losses = [progress.validation for progress in fit if progress.validation is not None]
