@@ -95,7 +95,7 @@ class FitConfig(BaseModel):
         None, description="time that the fit may take, such as 2m or 1h; no limit if left out"
     )
     batch: int = Field(32, ge=1, description="windows of one channel in an optimiser step")
-    learning_rate: float = Field(2e-3, gt=0, description="at its highest")
+    learning_rate: float = Field(8e-3, gt=0, description="at its highest")
     window: int = Field(336, ge=2, description="steps of a training window")
     burn_in: int = Field(168, ge=0, description="steps of a window before its first forecast")
     patience: int = Field(5, ge=0, description="validations without a better one after which to stop early")

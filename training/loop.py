@@ -38,7 +38,7 @@ VALIDATION_WINDOWS, VALIDATION_ROWS = 64, 192  # whichever is more, a row being 
 COLD_EVERY = 8  # every so many batches are sessions from their very start
 COLD_ORIGINS = 16
 HIDDEN_SHARE = 0.25  # of windows, drawn from series with values hidden
-POINTS_HIDDEN, BLOCKS_HIDDEN = 0.05, 0.10
+POINTS_HIDDEN, BLOCKS_HIDDEN = 0.20, 0.10
 
 
 @dataclass(frozen=True, slots=True)

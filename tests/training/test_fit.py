@@ -200,7 +200,7 @@ def test_hidden_values_are_only_hidden():
     values = np.arange(2000, dtype=np.float32)[:, None]
     seen = hide(values, np.random.default_rng(0))
     missing = np.isnan(seen)
-    assert 0.05 < missing.mean() < 0.4
+    assert 0.2 < missing.mean() < 0.4  # a fifth of the points, and some days
     np.testing.assert_array_equal(seen[~missing], values[~missing])
 
 
