@@ -12,7 +12,7 @@ from tests.service.lab import ROOT
 
 TRAFFIC = ROOT / "data/metro_traffic/metro_traffic.csv.gz"
 FIRST, LAST = "2018-05-01 00:00", "2018-06-10 00:00"
-STRANGE = {"2018-05-16 13:00": "300", "2018-05-16 15:00": "20000"}  # a closed road on a Wednesday afternoon, and a counter gone wrong
+STRANGE = {"2018-05-16 13:00": "300", "2018-05-16 15:00": "20000"}  # a closed road, and a counter gone wrong
 EXPECTED = "2018-05-16T13:00:00Z"
 REMEMBERED = 330  # observations to compare
 
