@@ -107,6 +107,8 @@ FORGED = {
     "steps beyond all times": {"step": 2**62},
     "no frequency": {"frequency": 0},
     "another frequency": {"frequency": 60},
+    "a state of NaN": {"state": np.nan},
+    "an infinite state": {"state": np.inf},
     "metadata that end too early": {"metadata": b'{"a":1'},
     "metadata that are no object": {"metadata": b"[]"},
     "metadata that are too large": {"metadata": b'{"a":"%s"}' % (b"x" * 17_000)},
@@ -122,7 +124,7 @@ def test_an_export_that_holds_what_no_session_has_is_refused(changes, lab):
         lab.ask(to_import("", forged(blob, **{"name": "c", **changes}), ImportQuery()))
 
 
-def forged(blob, name, metadata=NO_METADATA, **facts) -> bytes:
+def forged(blob, name, metadata=NO_METADATA, state=None, **facts) -> bytes:
     """An export with other contents and a checksum that holds."""
     record = Record.decode(blob[len(MAGIC) :])
     row, build, _ = unpack(msgspec.msgpack.decode(record.header)[1])
@@ -130,7 +132,10 @@ def forged(blob, name, metadata=NO_METADATA, **facts) -> bytes:
     for field, value in facts.items():
         row[field] = value
     head = msgspec.msgpack.encode((name, row.tobytes() + pack_tail(build, metadata)))
-    return MAGIC + Record(head, record.state).encode()
+    floats = len(record.state) // 4
+    return (
+        MAGIC + Record(head, record.state if state is None else np.full(floats, state, np.float32).tobytes()).encode()
+    )
 
 
 @pytest.fixture

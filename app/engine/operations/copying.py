@@ -17,6 +17,7 @@ from app.engine.runtime import Model
 from app.engine.session import Ending, Key, Session, pack_tail, unpack
 from app.errors import InvalidRequest, ModelMismatch, SessionExists
 from app.stores.base import CorruptRecord, Record
+from model.contract import Bundle
 
 MAGIC = b"tidegate session 1\n"
 FARTHEST = 2**53  # steps, and seconds from 1970 on: far beyond what observations lead to, and no sum of them overflows
@@ -81,14 +82,7 @@ class Import:
     def begin(self, context: Context) -> Work[Opened]:
         session, state = self.exported.session, self.exported.state
         model = _served(context, session)
-        if state.size != model.bundle.state_size:
-            raise InvalidRequest(
-                f"the export holds {state.size} floats of state, its model has {model.bundle.state_size}"
-            )
-        if session.frequency != model.bundle.frequency:
-            raise InvalidRequest(
-                f"the export has a step every {session.frequency} s, its model every {model.bundle.frequency}"
-            )
+        _check_fits(model.bundle, session, state)
         return _begun(context, self.key, session, model, state)
 
 
@@ -119,6 +113,18 @@ def _served(context: Context, session: Session) -> Model:
         f"the session lived under model {session.model} {session.version}, build {session.build.fingerprint.hex()}, which is not "
         f"served here; serve that build, or open a session with its history"
     )
+
+
+def _check_fits(bundle: Bundle, session: Session, state: Floats) -> None:
+    """Raise InvalidRequest for a state (S,) that no session under this model has. Wrong numbers in it are its session's own matter,
+    but for those that are counted with all others'.
+    """
+    if state.size != bundle.state_size:
+        raise InvalidRequest(f"the export holds {state.size} floats of state, its model has {bundle.state_size}")
+    if session.frequency != bundle.frequency:
+        raise InvalidRequest(f"the export has a step every {session.frequency} s, its model every {bundle.frequency}")
+    if bundle.calibration and not np.isfinite(state[bundle.state["coverage"].span]).all():
+        raise InvalidRequest("the export does not say how often its bands held; export it again")
 
 
 def _begun(context: Context, key: Key, like: Session, model: Model, state: Floats) -> Work[Opened]:
