@@ -11,7 +11,10 @@ from app.engine.roster import Roster
 from app.engine.session import Key
 from app.errors import InvalidRequest
 
-MOST_IDS = 20_000  # in all lists together that are remembered
+MOST_IDS, MOST_BYTES = (
+    20_000,
+    3 * 2**20,
+)  # in all lists together that are remembered: there may be more between ids than in them
 
 ReadIds = Callable[[bytes], Sequence[str]]
 
@@ -26,7 +29,7 @@ class Acquaintance:
         self._tenant = tenant
         self._read_ids = read_ids
         self._rosters: dict[bytes, Roster] = {}
-        self._ids = 0
+        self._ids = self._bytes = 0
 
     def roster(self, written: msgspec.Raw) -> Roster:
         """The sessions of a list as it was written; raises InvalidRequest."""
@@ -35,9 +38,12 @@ class Acquaintance:
         if roster is None:
             roster = self._read(data)
             self._ids += len(roster)
+            self._bytes += len(data)
         self._rosters[data] = roster  # the newest is the last one
-        while self._ids > MOST_IDS:
-            self._ids -= len(self._rosters.pop(next(iter(self._rosters))))
+        while self._ids > MOST_IDS or self._bytes > MOST_BYTES:
+            oldest = next(iter(self._rosters))
+            self._ids -= len(self._rosters.pop(oldest))
+            self._bytes -= len(oldest)
         return roster
 
     def _read(self, data: bytes) -> Roster:

@@ -124,3 +124,18 @@ def test_lists_that_were_not_named_for_long_are_forgotten(known, monkeypatch):
     known.roster(written("g", "h"))
     assert known.roster(written("a", "b")) is one
     assert known.roster(written("c", "d")) is not two
+
+
+def test_lists_that_are_mostly_blank_are_forgotten_by_their_bytes(known, monkeypatch):
+    monkeypatch.setattr(acquaintance, "MOST_BYTES", 30)
+    blank = msgspec.Raw(b'["a"              ]')
+    one = known.roster(blank)
+    assert known.roster(blank) is one
+    assert known.roster(written("b", "c")) == roster("b", "c")
+    assert known.roster(blank) is one
+    assert known.roster(written("d", "e")) == roster("d", "e")
+    assert known.roster(written("b", "c")) == roster("b", "c")
+    assert known.roster(blank) is not one
+    huge = msgspec.Raw(b'["a"' + b" " * 40 + b"]")
+    assert known.roster(huge) == roster("a")
+    assert known.roster(huge) is not known.roster(huge)
