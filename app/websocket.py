@@ -7,11 +7,14 @@ An application gets it as the ASGI extension EXTENSION, accepts the connection a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from app.encoding import Slice
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
 
 EXTENSION = "tidegate.wire"
 HANDSHAKE_SECONDS = 5.0
@@ -41,6 +44,12 @@ class Wire(WebSocketsSansIOProtocol):
         """Run the application with the extension."""
         self.scope["extensions"] = {**(self.scope["extensions"] or {}), EXTENSION: {"wire": self}}
         await super().run_asgi()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send what the application says. An answer that refuses the connection completes the handshake, which uvicorn overlooks."""
+        await super().send(message)
+        if self.close_sent:
+            self.handshake_complete = True
 
     def attach(self, reader: Reader) -> None:
         """Hand over messages from now on; they are not queued."""
