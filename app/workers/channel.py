@@ -23,6 +23,11 @@ def _unchangeable(items: dict[str, Any]) -> MappingProxyType[str, Any]:
     return MappingProxyType(items)
 
 
+def _reduced(array: NDArray[Any]) -> Any:
+    """What pickle is to write of an array: its bytes, or its objects where it holds the names of kinds."""
+    return array.__reduce__() if array.dtype.hasobject else (_array, (array.dtype, array.shape, array.tobytes()))
+
+
 def _array(dtype: np.dtype[Any], shape: tuple[int, ...], data: bytes) -> NDArray[Any]:
     return np.frombuffer(data, dtype).reshape(shape)
 
@@ -32,7 +37,7 @@ class Pickler(pickle.Pickler):
 
     dispatch_table = copyreg.dispatch_table | {
         MappingProxyType: lambda proxy: (_unchangeable, (dict(proxy),)),
-        np.ndarray: lambda array: (_array, (array.dtype, array.shape, array.tobytes())),
+        np.ndarray: _reduced,
     }
 
 

@@ -130,7 +130,8 @@ def test_messages_arrive_whole_and_in_order():
     async def talk():
         left, right, _, book = await pair_of_channels()
         refusal = InvalidRequest("no", errors=[{"pointer": "/a", "detail": "b"}])
-        sent = [1, NOTHING, np.arange(500_000, dtype=np.float32), refusal, "last"]
+        kinds = np.array(["sale", None], np.object_)
+        sent = [1, NOTHING, np.arange(500_000, dtype=np.float32), refusal, kinds, "last"]
         for message in sent[:3]:
             left.send(message)
         await until(lambda: book.messages)
@@ -138,8 +139,8 @@ def test_messages_arrive_whole_and_in_order():
             left.send(message)
         left.close()
         await until(lambda: book.is_lost)
-        one, nothing, numbers, refused, last = book.messages
-        assert (one, nothing, last) == (1, {}, "last")
+        one, nothing, numbers, refused, names, last = book.messages
+        assert (one, nothing, names.tolist(), last) == (1, {}, ["sale", None], "last")
         assert np.array_equal(numbers, sent[2])
         assert (type(refused), refused.detail, refused.extra) == (InvalidRequest, "no", refusal.extra)
         right.close()
