@@ -197,7 +197,7 @@ def _refuse_short(series: Series, fences: tuple[int, int, int, int], horizon: in
         if end - begin < horizon:
             raise InputError(
                 f"series {series.id!r} is too short: {end - begin} of its {len(series)} steps lie in the {part} part, and "
-                f"--horizon {horizon} needs {horizon}; leave the series out, or move --validate-from and --test-from"
+                f"--horizon {horizon} needs {horizon}; shorten it, leave the series out, or move --validate-from and --test-from"
             )
     if np.isnan(series.values[: fences[1]]).all(axis=0).any():
         raise InputError(f"series {series.id!r} has a target without any value in the training part; leave it out")

@@ -15,6 +15,8 @@ from training.times import format_duration, format_time
 
 SPARSEST = 10  # grid points to an observation: beyond it one time is probably mistyped
 FEW = 100  # observations, which may lie as far apart as those of a longer series
+CALENDAR = {"months": (28, 30, 31), "quarters": (90, 91, 92), "years": (365, 365, 366)}  # days: fewest, usual, most
+MOST = 0.9  # of all steps
 Rows = NDArray[np.int64]
 
 
@@ -34,10 +36,21 @@ class Times:
         if not found.size:
             raise self._complaint("has no two times of one series; a history needs many")
         usual = int(found[counts.argmax()])
+        self._refuse_calendar(found, counts)
         if asked is not None and asked != usual:
             given, remedy = format_duration(asked), format_duration(usual)
             raise self._complaint(f"is mostly {remedy} from row to row, not --frequency {given}; give {remedy}")
         return usual
+
+    def _refuse_calendar(self, steps: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
+        """Raise InputError where these different steps, so many of each, are those of a calendar: they make no grid."""
+        for name, (fewest, usual, most) in CALENDAR.items():
+            alike = (steps >= fewest * DAY) & (steps <= most * DAY)
+            if counts[alike].sum() > MOST * counts.sum() > counts.max():
+                raise self._complaint(
+                    f"holds calendar {name}, which are not all of one length; take rows in their order instead: leave out "
+                    f"--time, give --frequency {usual}d, and let no column be called time"
+                )
 
     def refuse_repeated(self, rows: Rows, remedy: str) -> None:
         """Raise InputError where a stretch has a time twice."""

@@ -129,6 +129,18 @@ def test_a_time_off_the_grid_is_named_with_its_row(complaint, lines):
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "frequency", "months"), [("months", "30d", 1), ("quarters", "91d", 3), ("years", "365d", 12)]
+)
+@pytest.mark.parametrize("asked", [None, 30 * 86400, 31 * 86400])
+def test_a_calendar_is_told_how_its_rows_can_be_taken(asked, name, frequency, months, complaint):
+    dates = [f"{1990 + i * months // 12}-{i * months % 12 + 1:02}-01,{i},0" for i in range(40)]
+    assert complaint(["time,y,x", *dates], frequency=asked) == (
+        f"column 'time' holds calendar {name}, which are not all of one length; take rows in their order instead: "
+        f"leave out --time, give --frequency {frequency}, and let no column be called time"
+    )
+
+
 def test_a_time_years_away_is_taken_for_a_mistake(complaint, lines):
     lines[-1] = lines[-1].replace("2018", "2081")
     assert "row 24 (line 25): 2081-01-01T23:00:00Z comes 23011d after the time before it" in complaint(lines)
