@@ -18,6 +18,7 @@ SEPARATORS = ",;\t"
 MISSING = ("", "nan", "na", "n/a", "null", "none")
 NO_KIND = ("", "nan", "null")  # where text is meant, "none" is a kind
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
+AGAIN = "_duplicated_0"  # behind the name of a column that a CSV file has a second time, as polars reads it
 Kinds = NDArray[np.object_]  # text, or None where missing
 ROW = "row of the file"  # an added column: rows count from 1; in CSV the header is line 1, so row 1 is line 2
 
@@ -105,6 +106,8 @@ class Table:
     def _column(self, name: str) -> pl.Series:
         if name not in self.columns:
             raise InputError(f"{self.path}: column {name!r} is not in the file; {suggestion(name, self.columns)}")
+        if name + AGAIN in self.columns:
+            raise self.complaint("is in the file twice; rename or remove one", name)
         return self.frame[name]
 
     def _words(self, name: str) -> pl.Series:

@@ -141,6 +141,13 @@ def test_a_calendar_is_told_how_its_rows_can_be_taken(asked, name, frequency, mo
     )
 
 
+def test_a_column_that_is_there_twice_is_refused_where_it_is_asked_for(complaint, lines, tmp_path):
+    lines[0] = "time,y,y"
+    assert complaint(lines) == "column 'y' is in the file twice; rename or remove one"
+    path = write(tmp_path / "data.csv", "time,y,x,x", *(f"{line},0" for line in lines[1:]))
+    assert len(read_panel(path, Columns("time", ("y",))).series) == 1
+
+
 def test_a_time_years_away_is_taken_for_a_mistake(complaint, lines):
     lines[-1] = lines[-1].replace("2018", "2081")
     assert "row 24 (line 25): 2081-01-01T23:00:00Z comes 23011d after the time before it" in complaint(lines)
