@@ -25,6 +25,7 @@ from app.workers import layout
 
 logger = logging.getLogger(__name__)
 
+FAILED = 1  # the exit code
 BACKLOG = 2048
 PING_SECONDS = 20.0
 UNACKNOWLEDGED_MS = 30_000
@@ -55,8 +56,11 @@ class Server(uvicorn.Server):
         return service
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Open the models, then listen."""
-        await super().startup(sockets)
+        """Open the models and the store, then listen."""
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # uvicorn has said why and would end with a code of its own
+            raise SystemExit(FAILED) from None
         collect_rarely()
         keep_memory()
         for listener in sockets or []:
@@ -131,13 +135,13 @@ def serve(settings: Settings) -> int:
         listener = listen(settings.host, settings.port)
     except StoreFailure as failure:
         logger.error("%s", failure)  # noqa: TRY400 - the line says all
-        return 1
+        return FAILED
     except OSError as error:
         cannot_listen(settings, error)
-        return 1
+        return FAILED
     with listener:
         server.run([listener])
-    return 1 if server.failed else 0
+    return FAILED if server.failed else 0
 
 
 def configured(app: FastAPI, settings: Settings) -> uvicorn.Config:

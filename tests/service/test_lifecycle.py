@@ -141,6 +141,12 @@ def test_a_port_that_is_taken_is_said_so(server, models_dir):
     assert f"cannot listen on 127.0.0.1 port {server.port}" in ended.stderr
 
 
+def test_a_data_directory_that_cannot_be_had_is_said_so(models_dir):
+    ended = run("serve", "--models", str(models_dir), "--port", "0", "--data-dir", "/proc/nowhere")
+    assert ended.returncode == 1
+    assert "the data directory /proc/nowhere cannot be used" in ended.stderr
+
+
 def test_the_openapi_document_can_be_printed():
     assert '"openapi":"3.1.0"' in run("openapi").stdout
 
