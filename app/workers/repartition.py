@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.settings import Settings
-from app.stores.base import Place, Record, Store, Table
+from app.stores.base import Place, Record, Store, StoreFailure, Table
 from app.stores.directory import DataDirectory
 from app.stores.lmdb import LmdbStore
 from app.workers import layout
@@ -34,7 +34,9 @@ class Moved(NamedTuple):
 
 
 def repartition(directory: Path, workers: int) -> Moved:
-    """Move all sessions in a data directory to so many workers; raises StoreFailure where it or a part of it is in use."""
+    """Move all sessions in a data directory to so many workers; raises StoreFailure where it is not there, or in use."""
+    if not directory.is_dir():
+        raise StoreFailure(f"there is no data directory {directory}; correct --data-dir")
     counts: Counter[str] = Counter()
     with DataDirectory(directory):
         found = layout.found(directory)

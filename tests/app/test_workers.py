@@ -211,6 +211,12 @@ def test_a_move_that_was_interrupted_is_done_by_moving_again(tmp_path):
     assert read(tmp_path, 3) == records(10)
 
 
+def test_a_directory_that_is_not_there_is_named_and_not_made(tmp_path):
+    with pytest.raises(StoreFailure, match=r"there is no data directory .*/dta; correct --data-dir"):
+        repartition(tmp_path / "dta", 2)
+    assert not (tmp_path / "dta").exists()
+
+
 def test_sessions_in_use_are_not_moved(tmp_path):
     write(tmp_path, 2, 10)
     with DataDirectory(layout.part(tmp_path, 1, 2)), pytest.raises(StoreFailure, match="in use by process"):
