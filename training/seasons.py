@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from training.errors import InputError
 from training.periods import periods, reach
 
 if TYPE_CHECKING:
@@ -45,10 +46,18 @@ class Seasons:
 
 
 def expected_seasons(panel: Panel, split: Split, asked: Sequence[int] | None = None) -> Seasons:
-    """The seasons of a panel, as its training part shows them; those asked for, where there are any."""
+    """The seasons of a panel, as its training part shows them; those asked for, where there are any.
+
+    Raises InputError for one asked for that no series can show: every session would remember it all the same.
+    """
+    steps = max(split.validate_from)
     if asked is not None:
+        if max(asked, default=0) >= steps:
+            raise InputError(
+                f"season {max(asked)} does not come twice in the {steps} steps of the training part; leave it out of --seasons"
+            )
         return Seasons(asked=tuple(asked))
-    natural = default_seasons(panel.frequency, max(split.validate_from))
+    natural = default_seasons(panel.frequency, steps)
     rows = [
         series.values[max(0, stop - ENOUGH) : stop, channel]
         for series, stop in zip(panel.series, split.validate_from, strict=True)

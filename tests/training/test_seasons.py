@@ -8,6 +8,7 @@ from training.clock import Kind
 from training.config import read_config
 from training.data import read
 from training.dataset import Panel, Series, Split
+from training.errors import InputError
 from training.periods import periods
 from training.seasons import default_seasons, expected_seasons
 
@@ -69,6 +70,13 @@ def test_seasons_that_are_asked_for_are_all_there_are():
     row = wave(91) + 0.1 * noise()
     assert seasons(row, asked=(5,)).steps == (5,)
     assert str(seasons(row, asked=())) == "seasons: none, as asked"
+
+
+def test_a_season_that_the_training_part_cannot_show_is_refused():
+    row = noise()
+    assert seasons(row, asked=(T * 9 // 10 - 1,)).steps == (T * 9 // 10 - 1,)
+    with pytest.raises(InputError, match="season 2700 does not come twice in the 2700 steps of the training part"):
+        seasons(row, asked=(24, T * 9 // 10))
 
 
 def test_half_of_the_series_must_show_a_period():
