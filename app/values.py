@@ -78,6 +78,8 @@ def show(value: Any) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return "an object"
+    if not isinstance(value, int | float | str):
+        return "what JSON has no kind for"  # MessagePack has bytes, times and extensions
     if isinstance(value, int) and value.bit_length() > 128:
         return "a huge number"
     text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
+from msgspec.msgpack import Ext
 
 from app.errors import InvalidRequest
 from app.values import columns, numbers, observations
@@ -33,6 +36,15 @@ def test_what_is_no_finite_number_is_refused_alone_and_among_others(value):
         with pytest.raises(InvalidRequest) as refused:
             observations(sent)
         assert len(refused.value.detail) < 200
+
+
+@pytest.mark.parametrize(
+    "value", [b"1", Ext(5, b"1"), datetime(2026, 1, 1, tzinfo=UTC)], ids=["bytes", "an extension", "a time"]
+)
+def test_what_only_messagepack_can_say_is_not_shown_as_python_has_it(value):
+    with pytest.raises(InvalidRequest) as refused:
+        observations([1, value])
+    assert refused.value.detail == "what JSON has no kind for is not a number; use null for a missing value"
 
 
 def test_the_place_is_named():
