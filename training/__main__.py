@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from training.errors import InputError
 from training.options import PROGRAM, Comparison, Request, parse
-from training.team import ALONE, Team, gathered
+from training.team import ALONE, LostError, Team, gathered
 
 if TYPE_CHECKING:
     from training.data import Data
@@ -33,6 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except KeyboardInterrupt:
         return complain(INTERRUPTED, "interrupted; no bundle was written")
+    except LostError as error:
+        complain(FAILED, str(error))
+        sys.stdout.flush()
+        os._exit(FAILED)
     except (OSError, RuntimeError) as error:  # a full disk, a parity that does not hold
         return complain(FAILED, str(error))
     return 0

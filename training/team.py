@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -97,11 +97,16 @@ class Team:
 ALONE = Team()
 
 
+class LostError(RuntimeError):
+    """Another process of the team has ended."""
+
+
 @contextmanager
 def gathered() -> Iterator[Team]:
     """The team that `torchrun` started this process in, within the block; alone where it did not.
 
-    Raises RuntimeError where another process of the team is lost.
+    Raises LostError where another process of the team is. This one should end at once then: whatever waits for the other one in
+    gloo's threads may abort a process that takes itself apart in order.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:  # torchrun's own way to tell, read by torch as well
         yield ALONE
@@ -110,12 +115,13 @@ def gathered() -> Iterator[Team]:
 
     distributed.init_process_group("gloo", timeout=PATIENCE)
     team = Team(distributed.get_rank(), distributed.get_world_size())
-    try:
-        yield team
-    except RuntimeError as error:
-        if "gloo" not in str(error):
-            raise
-        place = f"process {team.rank + 1} of {team.size}"
-        raise RuntimeError(f"{place} has lost another one and ends; see why that one ended ({error})") from error
-    finally:
-        distributed.destroy_process_group()
+    with ExitStack() as ending:
+        ending.callback(distributed.destroy_process_group)
+        try:
+            yield team
+        except RuntimeError as error:
+            if "gloo" not in str(error):
+                raise
+            ending.pop_all()  # what is broken cannot be taken apart
+            place = f"process {team.rank + 1} of {team.size}"
+            raise LostError(f"{place} has lost another one and ends; see why that one ended ({error})") from error
