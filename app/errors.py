@@ -109,7 +109,7 @@ class SessionExists(Refusal):
 
 
 class SessionGone(Refusal):
-    """The session ended; `reason` (closed, expired, evicted) and `at` say how and when."""
+    """The session ended; `reason` (closed, expired, damaged) and `at` say how and when, `replaced` and `incarnation` by whom."""
 
     status, code, title = 410, "session-gone", "The session has ended"
 

@@ -14,6 +14,7 @@ from typing import get_args
 import pytest
 
 from app import errors
+from app.engine.session import Reason
 from app.frames import AnyFrame, ServerFrame
 from app.main import ENDPOINTS
 from app.settings import PREFIX, Settings
@@ -37,6 +38,12 @@ def test_every_setting_is_documented_with_its_names_and_default(name):
 @pytest.mark.parametrize("kind", refusals(), ids=lambda kind: kind.code)
 def test_every_error_code_is_documented_with_its_status(kind):
     assert f"| `{kind.code}` | {kind.status} |" in API
+
+
+@pytest.mark.parametrize("reason", get_args(Reason))
+def test_every_reason_for_which_a_session_is_gone_is_documented(reason):
+    (line,) = [line for line in API.splitlines() if line.startswith("| `session-gone` |")]
+    assert f"`{reason}`" in line
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: f"{endpoint.method} {endpoint.path}")
