@@ -96,9 +96,9 @@ class Client:
             self._ledger.violate(f"{plan.name}: not opened: {reply}")
 
     async def _close(self, account: Account) -> None:
-        """End the session; a repeated call meets one that is gone."""
+        """End the session; a repeated call meets one that is gone, or that was lost with all its steps."""
         reply = await self._until_answered(lambda: self._transport.close(account.plan.name))
-        if reply.get("code") not in (None, "session-gone"):
+        if reply.get("code") not in (None, "session-gone", *(["session-not-found"] if self._may_lose else [])):
             self._ledger.violate(f"{account.plan.name}: not closed: {reply}")
         account.closed_at = asyncio.get_running_loop().time()
         self._ledger.counts["closed"] += 1
