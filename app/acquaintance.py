@@ -11,10 +11,8 @@ from app.engine.roster import Roster
 from app.engine.session import Key
 from app.errors import InvalidRequest
 
-MOST_IDS, MOST_BYTES = (
-    20_000,
-    3 * 2**20,
-)  # in all lists together that are remembered: there may be more between ids than in them
+MOST_IDS = 20_000  # in all lists together that are remembered
+MOST_BYTES = 3 * 2**20  # of them as they were written: there may be more between ids than in them
 
 ReadIds = Callable[[bytes], Sequence[str]]
 

@@ -16,6 +16,7 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
+from app.http import Door
 from app.main import create_app
 from app.service import Service
 from app.settings import Settings
@@ -149,7 +150,7 @@ def configured(app: FastAPI, settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
-        http="httptools",
+        http=Door,
         ws=Wire,
         ws_max_size=settings.ws_frame_bytes,
         ws_per_message_deflate=False,

@@ -126,7 +126,7 @@ class Service:
             worker=self.worker,
             pid=os.getpid(),
             sessions=sessions.total,
-            resident=sessions.resident,
+            resident=len(sessions.residency),
             sockets=len(self.sockets),
             waiting=self.batcher.waiting,
             reasons=reasons,
@@ -202,9 +202,9 @@ def running(settings: Settings) -> Iterator[Service]:
         )
         service.desk = service.batcher
         metrics.sessions.set_function(lambda: sessions.total)
-        for model, coverage in sessions.coverage():
+        for model, coverage in sessions.residency.coverage():
             metrics.follow(f"{model.bundle.name}/{model.bundle.version}", coverage)
-        metrics.resident.set_function(lambda: sessions.resident)
+        metrics.resident.set_function(lambda: len(sessions.residency))
         metrics.sockets.set_function(lambda: len(service.sockets))
         metrics.waiting.set_function(lambda: service.batcher.waiting)
         with service.batcher, sweeping(service.loop, service.ask):

@@ -1,7 +1,8 @@
 """Recurrent cells behind one interface, as they are trained: the GRU of Cho et al. 2014, torch's variant of it, the LSTM,
 and what they all improve on, the plain recurrent network.
 
-A cell maps inputs (T, B, I) and the state at their start (B, V·N), zero if it is left out, to outputs (T, B, N). Gates come in ONNX's order. `model.recurrences` serves them.
+A cell maps inputs (T, B, I) and the state at their start (B, V·N), zero if it is left out, to outputs (T, B, N). Gates come in
+ONNX's order. `model.recurrences` serves them.
 """
 
 from __future__ import annotations

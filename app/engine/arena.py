@@ -20,7 +20,7 @@ class Arena:
     """A state of S floats and the facts for each of at most `capacity` sessions, by slot.
 
     The operating system commits the pages of the columns when they are first touched, so a large capacity costs nothing until
-    it is used, and nothing is ever copied to grow. Index that were used before are therefore handed out first.
+    it is used, and nothing is ever copied to grow. Slots that were used before are therefore handed out first.
     """
 
     def __init__(self, model: Model, capacity: int) -> None:

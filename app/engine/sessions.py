@@ -1,29 +1,25 @@
-"""The sessions this process serves: the recently used in arenas, all of them in the store. Nothing else may keep one."""
+"""The sessions this process serves: the recently used in memory, all of them in the store. Nothing else may keep one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from app.engine.arena import Arena
-from app.engine.arrays import Flags, Floats, Index
-from app.engine.coverage import Coverage
+from app.engine.arrays import Flags, Floats
 from app.engine.places import key_of, stored, stored_key
 from app.engine.records import Ended, Moved, session_in, transaction
 from app.engine.registry import Models
-from app.engine.roster import Found, Roster
+from app.engine.residency import Located, Residency, Residents
 from app.engine.runtime import Model
-from app.engine.session import FACTS, Build, Ending, Facts, Key, Session, unpack
+from app.engine.session import Build, Ending, Facts, Key, Session, unpack
 from app.errors import ModelMismatch, Moment, Refusal, SessionGone, SessionNotFound, StoreUnavailable
 from app.stores.base import CorruptRecord, Record, Store, StoreError, Table
 from app.times import format_time
 from model.contract import Bundle
-
-EVICTED_AT_ONCE = 64  # a share of the residents makes room for newcomers, so that looking for them is rare
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,21 +32,6 @@ class SessionLimits:
     tombstone_seconds: float = 7 * 86400
 
 
-class Located(NamedTuple):
-    """Where a session is in memory."""
-
-    arena: Arena
-    slot: int
-
-
-class Residents(NamedTuple):
-    """Where those sessions are in memory that stand in these places of a list."""
-
-    arena: Arena
-    places: Index
-    slots: Index
-
-
 class Sessions:
     """At most `limits.resident` sessions in memory, at most `limits.sessions` in the store. One thread uses it."""
 
@@ -59,25 +40,12 @@ class Sessions:
         self._models = models
         self.limits = limits
         self._now = now
-        self._arenas = {served.model.build: Arena(served.model, limits.resident) for served in models}
-        self._turn = 0
+        self.residency = Residency(models, limits.resident)
         self.total = store.count(Table.LIVE)
-
-    @property
-    def resident(self) -> int:
-        """How many sessions are in memory."""
-        return sum(map(len, self._arenas.values()))
-
-    def coverage(self) -> Iterator[tuple[Model, Callable[[], Coverage | None]]]:
-        """Of every model how to ask what the bands of its sessions in memory did; any thread may ask."""
-        return ((arena.model, arena.coverage) for arena in self._arenas.values())
-
-    def is_resident(self, key: Key) -> bool:
-        return any(key in arena for arena in self._arenas.values())
 
     def occupant(self, key: Key) -> Session | Ending | None:
         """Who has this id: a session, what is left of one that has expired or is damaged, or nobody."""
-        located = self._resident(key)
+        located = self.residency.find(key)
         try:
             session = located.arena.session(located.slot) if located else self._read_session(key)
         except CorruptRecord:
@@ -105,10 +73,10 @@ class Sessions:
 
         The session is not brought into memory for it.
         """
-        arena = self._arenas.get(session.build)
+        arena = self.residency.arena(session.build)
         if arena is None:
             return None
-        located = self._resident(key)
+        located = self.residency.find(key)
         if located:
             return arena.model.bundle, arena.gather([located.slot])[0]
         with _reading():
@@ -120,11 +88,11 @@ class Sessions:
 
         Raises SessionNotFound, SessionGone, ModelNotFound and ModelMismatch.
         """
-        located = self._resident(key)
+        located = self.residency.find(key)
         if located is None:
             with _reading():
                 located = self._load(key)
-        self.touch(located.arena, [located.slot])
+        self.residency.touch(located.arena, [located.slot])
         return located
 
     def located(self, keys: Sequence[Key]) -> tuple[list[Residents], dict[int, Refusal]]:
@@ -132,7 +100,7 @@ class Sessions:
 
         Where there are more than have room, those that had to leave for others are in none of both.
         """
-        residents = self._residents(keys)
+        residents = self.residency.find_all(keys)
         if sum(len(found.places) for found in residents) == len(keys):
             return residents, {}
         refused: dict[int, Refusal] = {}
@@ -141,28 +109,7 @@ class Sessions:
                 self.locate(key)
             except Refusal as refusal:
                 refused[place] = refusal
-        return self._residents(keys), refused
-
-    def _residents(self, keys: Sequence[Key]) -> list[Residents]:
-        if isinstance(keys, Roster) and keys.found and keys.found.holds:
-            return [Residents(keys.found.arena, np.arange(len(keys)), keys.found.slots)]
-        found = []
-        for arena in self._arenas.values():
-            slots = list(map(arena.slots.get, keys))
-            if None not in slots:
-                index = np.array(slots, np.intp)
-                if isinstance(keys, Roster):
-                    keys.found = Found(arena, arena.changes, index)
-                return [Residents(arena, np.arange(len(keys)), index)]
-            places = [place for place, slot in enumerate(slots) if slot is not None]
-            if places:
-                found.append(Residents(arena, np.array(places), np.array([slots[place] for place in places], np.intp)))
-        return found
-
-    def touch(self, arena: Arena, slots: Sequence[int] | Index) -> None:
-        """Note that these sessions are used now."""
-        self._turn += 1
-        arena.touch(slots, self._turn)
+        return self.residency.find_all(keys), refused
 
     def expired(self, facts: Facts) -> Flags:
         """Which of these sessions (N,) have been idle for too long."""
@@ -184,11 +131,11 @@ class Sessions:
         except StoreError as error:
             raise StoreUnavailable(f"nothing was applied: {error}; send it again") from error
         for end in ended:
-            self._evict(end.key)
+            self.residency.evict(end.key)
             self.total -= 1
         for move in moved:
             self.total += len(move.keys) * move.created
-            self._settle(move)
+            self.residency.settle(move)
 
     def idle(self, after: bytes, limit: int) -> tuple[list[Key], bytes]:
         """Those of the next `limit` sessions in the store that have expired, and where to go on; b"" at the end."""
@@ -218,13 +165,6 @@ class Sessions:
         """Whether a record of an end is older than they are kept, or damaged."""
         return record is None or Ending.unpack(record.header).at < self._now() - self.limits.tombstone_seconds
 
-    def _resident(self, key: Key) -> Located | None:
-        for arena in self._arenas.values():
-            slot = arena.slots.get(key)
-            if slot is not None:
-                return Located(arena, slot)
-        return None
-
     def _read_session(self, key: Key) -> Session | None:
         record = self._store.get(stored(Table.LIVE, key))
         return None if record is None else session_in(record)
@@ -238,57 +178,18 @@ class Sessions:
             facts, build, metadata = unpack(record.header)
         except CorruptRecord:
             raise gone(key, Ending("damaged", self._now())) from None
-        arena = self._arena(key, build)
-        self._make_room(1)
-        slot = arena.add(key, metadata)
-        arena.scatter([slot], facts, np.frombuffer(record.state, np.float32))
-        return Located(arena, slot)
+        state = np.frombuffer(record.state, np.float32)
+        return self.residency.bring(self._arena(key, build), key, facts, state, metadata)
 
     def _arena(self, key: Key, build: Build) -> Arena:
-        if build not in self._arenas:
+        arena = self.residency.arena(build)
+        if arena is None:
             self._models.find(build.model, build.version)
             raise ModelMismatch(
                 f"session {key.id!r} was made by another build of model {build.model} {build.version}; "
                 f"serve that build, or close the session and open it anew with its history"
             )
-        return self._arenas[build]
-
-    def _settle(self, move: Moved) -> None:
-        """Make sessions resident as they are now, the last of them where not all have room."""
-        arena = self._arenas[move.model.build]
-        residents = [] if move.created else self._residents(move.keys)
-        if len(residents) == 1 and residents[0].arena is arena and len(residents[0].slots) == len(move.keys):
-            arena.scatter(residents[0].slots, move.facts, move.states)
-            self.touch(arena, residents[0].slots)
-            return
-        newest = slice(-self.limits.resident, None)
-        keys, tails = move.keys[newest], move.tails[newest]
-        if move.created:
-            for key in keys:
-                self._evict(key)
-        staying = [arena.slots[key] for key in keys if key in arena]
-        self.touch(arena, staying)
-        self._make_room(len(keys) - len(staying), len(staying))
-        places = [
-            arena.slots[key] if key in arena else arena.add(key, unpack(bytes(FACTS.itemsize) + tail)[2])
-            for key, tail in zip(keys, tails, strict=True)
-        ]
-        arena.scatter(places, move.facts[newest], move.states[newest])
-        self.touch(arena, places)
-
-    def _make_room(self, newcomers: int, staying: int = 0) -> None:
-        """Room for newcomers in place of those not used for longest; so many, used last, stay."""
-        lacking = self.resident + newcomers - self.limits.resident
-        if newcomers == 0 or lacking <= 0:
-            return
-        count = min(max(lacking, self.limits.resident // EVICTED_AT_ONCE), self.resident - staying)
-        oldest = sorted(found for arena in self._arenas.values() for found in arena.least_recent(count))
-        for _, key in oldest[:count]:
-            self._evict(key)
-
-    def _evict(self, key: Key) -> None:
-        for arena in self._arenas.values():
-            arena.remove(key)
+        return arena
 
     def _absence(self, key: Key) -> SessionNotFound | SessionGone:
         record = self._store.get(stored(Table.GONE, key))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from hashlib import shake_128
 from struct import unpack
 
+from app.engine.places import stored_key
 from app.engine.session import Key
 
 
 def owner(key: Key, workers: int) -> int:
     """The worker, 0 to `workers` − 1, that owns this session."""
-    return owner_of_stored(f"{key.tenant}\0{key.id}".encode(), workers)
+    return owner_of_stored(stored_key(key), workers)
 
 
 def owner_of_stored(key: bytes, workers: int) -> int:

@@ -286,7 +286,7 @@ def test_a_closed_session_says_when_and_why_it_ended(lab):
         with pytest.raises(SessionGone) as refusal:
             lab.ask(operation)
         assert refusal.value.extra == {"reason": "closed", "at": Moment(NOON)}
-    assert lab.sessions.total == lab.sessions.resident == 0
+    assert lab.sessions.total == len(lab.sessions.residency) == 0
 
 
 def test_a_session_that_never_was_is_not_found(lab):
@@ -319,13 +319,13 @@ def test_sessions_beyond_the_arena_come_back_from_the_store(models):
     names = [f"s{i}" for i in range(10)]
     for number, name in enumerate(names):
         lab.ask(opened(name, history=column(number)))
-    assert lab.sessions.resident == 3
+    assert len(lab.sessions.residency) == 3
     for _ in range(2):
         replies = lab.ask_all([steps(name, 1) for name in names])
         assert [reply.forecast.start for reply in replies]
     columns = lab.ask(TakeColumns([key(name) for name in names], column(*[1] * 10), wish=ANY))
     assert [median(reply) for reply in columns] == [expected([number, 1, 1, 1]) for number in range(10)]
-    assert lab.sessions.resident == 3
+    assert len(lab.sessions.residency) == 3
     assert not lab.ask(Describe(key("s0"))).is_resident
 
 
@@ -340,7 +340,7 @@ def test_a_tick_of_more_sessions_than_have_room_moves_them_all(models):
         for name, reply in zip(names, replies, strict=True):
             seen[name].append(1)
             assert median(reply) == expected(seen[name])
-        assert lab.sessions.resident <= 8
+        assert len(lab.sessions.residency) <= 8
 
 
 def test_another_process_goes_on_from_the_store(models):

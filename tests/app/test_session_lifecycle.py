@@ -198,7 +198,7 @@ def test_sweeping_ends_the_idle_and_later_forgets_them(models):
     lab.ask_all([step(f"s{i}", 1) for i in range(0, 10, 2)])
     lab.clock += 0.6 * DAY
     assert swept(lab, FindIdle, Expire) == ["s1", "s3", "s5", "s7", "s9"]
-    assert (lab.sessions.total, lab.store.count(Table.LIVE), lab.sessions.resident) == (5, 5, 5)
+    assert (lab.sessions.total, lab.store.count(Table.LIVE), len(lab.sessions.residency)) == (5, 5, 5)
     assert refusal(lab, step("s1", 1))["reason"] == "expired"
     assert swept(lab, FindForgettable, Forget) == []
     lab.ask_all([step(f"s{i}", 1) for i in range(0, 10, 2)])

@@ -19,6 +19,8 @@ from tests.service.lab import blocked, serving, talk
 
 NOON = 1_767_268_800
 UPDATES = 6000
+PIPELINED = b"GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n"
+MOST_PIPELINED_BYTES = 24 * 2**20  # more than all buffers on the way hold together
 IN_TIME = 1.0  # seconds; an answer takes a few milliseconds, but the machine may be busy
 
 
@@ -216,3 +218,42 @@ def test_a_thousand_connections_over_rest_do_not_starve_a_websocket(server, name
     assert statuses["200"]
     assert sum(statuses.values()) >= 1000
     assert slowest < IN_TIME
+
+
+def test_a_client_that_asks_on_without_reading_is_not_read_either(server, name):
+    """HTTP pipelining (RFC 9112, 9.3.2): requests may be sent before earlier ones are answered."""
+    with sockets.socket() as greedy:
+        greedy.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
+        greedy.connect(("127.0.0.1", server.port))
+        greedy.settimeout(1.0)
+        block, sent = PIPELINED * 2000, 0
+        try:
+            while sent < MOST_PIPELINED_BYTES:
+                sent += greedy.send(block)
+        except TimeoutError:
+            pass
+        assert sent < MOST_PIPELINED_BYTES
+        assert slowest_answer(server, name, 0.5) < IN_TIME
+
+
+def test_requests_sent_ahead_are_answered_in_their_order(server, name):
+    assert server.post("/v1/sessions", {"id": name, "model": "sum", "version": "1", "start": NOON}).status_code == 201
+
+    def request(step: int) -> bytes:
+        body = json.dumps({"values": [1], "step": step, "forecast": False}).encode()
+        return (
+            f"POST /v1/sessions/{name}/steps HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        )
+
+    steps = range(1, 3001)
+    with sockets.create_connection(("127.0.0.1", server.port), timeout=20) as ahead:
+        asking = threading.Thread(target=ahead.sendall, args=(b"".join(map(request, steps)),))
+        asking.start()
+        received = b""
+        while received.count(b'"step":') < len(steps):
+            part = ahead.recv(2**16)
+            assert part, "the connection was closed"
+            received += part
+        asking.join()
+    told = [int(part.partition(b",")[0]) for part in received.split(b'"step":')[1:]]
+    assert told == list(steps)

@@ -21,8 +21,8 @@ from app.engine.operations.observed import Part, Source
 from app.engine.operations.rows import Row
 from app.engine.operations.taken import Answer, Answers, Taken
 from app.engine.records import Moved
+from app.engine.residency import Residents
 from app.engine.session import Facts, Key
-from app.engine.sessions import Residents
 from app.errors import Refusal
 
 
@@ -113,7 +113,7 @@ class Observations:
             places, slots = places[follows], slots[follows]
         if not len(places):
             return 0
-        sessions.touch(arena, slots)
+        sessions.residency.touch(arena, slots)
         refused: dict[int, Refusal] = {}
         values = self._source.values(places)
         for part in self._source.parts(places, arena.fitting, refused):

@@ -107,7 +107,7 @@ class Describe:
         return (self.key,)
 
     def begin(self, context: Context) -> Work[Description]:
-        session, is_resident = context.sessions.find(self.key), context.sessions.is_resident(self.key)
+        session, is_resident = context.sessions.find(self.key), self.key in context.sessions.residency
         seen = context.sessions.look(self.key, session)
         return done(Description(session, is_resident, seen and coverage(seen[0], seen[1][None])))
 
